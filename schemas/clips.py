@@ -1,0 +1,115 @@
+"""Rows that travel from the face operators to the dataset. No torch, no Ray here.
+
+T frames, R crop side in pixels, L style layers (num_ws), D style width (w_dim).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.emotions import N_EMOTIONS
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartKey:
+    """Names one part of one track. Sorted keys are in the order of the film.
+
+    `track_index` counts the faces of one shot inside one segment; the table's track_index is given when the video is
+    complete, because a long shot's tracks go on through several segments.
+    """
+
+    video_id: str
+    segment_index: int
+    shot_index: int
+    track_index: int
+    part_index: int
+
+    def __str__(self) -> str:
+        segment, shot = f"seg{self.segment_index:05d}", f"shot{self.shot_index:05d}"
+        return f"{segment}-{shot}-track{self.track_index:03d}-part{self.part_index:03d}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)  # eq=False: comparing arrays has no single answer
+class FaceTrack:
+    """Where one face is in each frame of one part of a track; no pixels.
+
+    The first `warmup_frames` belong to the part before: they settle the state along time and are dropped at the end.
+    """
+
+    key: PartKey
+    frame_index: NDArray[np.int32]  # (T,) decode order of the whole video, from 0, without gaps
+    pts_us: NDArray[np.int64]  # (T,) microseconds from the first frame; never index / fps
+    landmarks_T682: NDArray[np.float32]  # (T, 68, 2) x, y in pixels of the frame, iBUG order, smoothed along the track
+    quad_T42: NDArray[np.float32]  # (T, 4, 2) the crop's corners TL, BL, BR, TR in pixels of the frame
+    confidence: NDArray[np.float32]  # (T,) the finder's score; 0 where the face was filled in between two detections
+    warmup_frames: int = 0
+    emotion_probs_T7: NDArray[np.float32] | None = None  # (T, 7) EmoPy order; None: no expression model was given
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(getattr(self, name)) for name in ("pts_us", "landmarks_T682", "quad_T42", "confidence")}
+        if set(lengths.values()) != {self.n_frames}:
+            raise ValueError(f"track {self.key}: {self.n_frames} frames but {lengths}; drop a lost frame from all")
+        if np.any(np.diff(self.pts_us) <= 0):
+            raise ValueError(f"track {self.key}: pts_us must rise; sort the frames by pts_us first")
+        if not 0 <= self.warmup_frames < self.n_frames:
+            raise ValueError(f"track {self.key}: {self.warmup_frames} warm-up frames of {self.n_frames}; keep one")
+        probs = self.emotion_probs_T7
+        if probs is not None and probs.shape != (self.n_frames, N_EMOTIONS):
+            raise ValueError(f"track {self.key}: emotion {probs.shape}, expected ({self.n_frames}, {N_EMOTIONS})")
+
+    @property
+    def n_frames(self) -> int:
+        return len(self.frame_index)
+
+    @property
+    def n_kept(self) -> int:
+        """Frames that reach the table: all but the warm-up."""
+        return self.n_frames - self.warmup_frames
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrackClip:
+    """One face through (a part of) one shot, aligned: what is inverted."""
+
+    track: FaceTrack
+    crops_TRRC: NDArray[np.uint8]  # (T, R, R, 3) RGB, FFHQ-aligned
+
+    def __post_init__(self) -> None:
+        n, height, width, channels = self.crops_TRRC.shape
+        if n != self.track.n_frames or height != width or channels != 3:
+            raise ValueError(
+                f"track {self.track.key}: crops {self.crops_TRRC.shape} for {self.track.n_frames} frames; "
+                "expected (T, R, R, 3)"
+            )
+
+    @property
+    def crop_px(self) -> int:
+        return int(self.crops_TRRC.shape[1])
+
+    def __repr__(self) -> str:
+        return f"TrackClip({self.track.key}, {self.crops_TRRC.shape})"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LatentClip:
+    """One face through (a part of) one shot, inverted. Not promised: that w is the only latent with this picture."""
+
+    track: FaceTrack
+    w_TLD: NDArray[np.float32]  # (T, L, D) W+ of the generator named in the table's properties
+    psnr: NDArray[np.float32]  # (T,) dB, against the crop at the generator's resolution, peak 255
+    lpips: NDArray[np.float32] | None  # (T,) None: inverted without LPIPS
+    # Flicker is their ratio over a track: mean |dG - dI| over mean |dI|. Kept apart so that parts of a track add up.
+    change_error: NDArray[np.float32]  # (T,) mean |(G_t - G_t-1) - (I_t - I_t-1)|, in [0, 255]; 0 at the first frame
+    change: NDArray[np.float32]  # (T,) mean |I_t - I_t-1|, in [0, 255]; 0 at the first frame
+
+    def __post_init__(self) -> None:
+        lengths = {len(a) for a in (self.w_TLD, self.psnr, self.change_error, self.change)}
+        if lengths != {self.track.n_frames}:
+            raise ValueError(f"track {self.track.key}: {self.track.n_frames} frames but arrays of {sorted(lengths)}")
+        if not np.isfinite(self.w_TLD).all():
+            first = int(np.argmax(~np.isfinite(self.w_TLD).all(axis=(1, 2))))
+            raise ValueError(
+                f"track {self.track.key}: the latent of frame {int(self.track.frame_index[first])} is not "
+                "finite; lower the learning rate, or check the generator's weights"
+            )

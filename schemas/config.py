@@ -1,0 +1,128 @@
+"""The configuration of a dataset: validated, frozen, one YAML file or flags. Unknown keys are errors.
+
+Everything here can change a row, so everything here is hashed into `config_id`. How fast a job runs (workers, devices,
+batches) is not configuration: it may not change the result. The reason for each default stands beside it.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from schemas.errors import WrongUse
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ShotSettings(_Settings):
+    """Where the film is cut, and how it is dealt out as work."""
+
+    detector: Literal["adaptive", "content"] = "adaptive"  # adaptive: fast camera moves are not taken for cuts
+    fades: bool = True  # trailers fade through black between almost all scenes
+    detect_px: int = Field(128, ge=16, le=1024)  # longer side; cuts show at any size, decoding small is 5x cheaper
+    min_shot_s: float = Field(0.4, ge=0)  # shorter: flashes and muzzle fire count as shots
+    segment_s: float = Field(10.0, gt=0)  # what one kill costs; long enough that most shots stay whole
+    warmup_frames: int = Field(12, ge=0)  # half a second at 24 fps: the smoothing's memory, see smooth_s
+
+
+class FaceSettings(_Settings):
+    """How faces are found, followed and aligned."""
+
+    finder: Literal["dlib", "face-alignment"] = "dlib"  # dlib: no download, and the predictor that aligned FFHQ
+    detect_px: int = Field(640, ge=80)  # longer side seen by the detector: 16 ms a frame; larger finds smaller faces
+    min_score: float = 0.0  # of dlib's margin; negative finds more profiles and more wallpaper
+    min_face_px: int = Field(32, ge=8)  # between the outer corners of a box in the film; smaller cannot be inverted
+    min_track_s: float = Field(0.3, ge=0)  # shorter tracks are mostly false finds
+    max_gap_s: float = Field(0.5, ge=0)  # the detector's blinks are filled in and marked; longer gaps split the track
+    smooth_s: float = Field(0.06, ge=0)  # Gaussian along the track; raw dlib landmarks jitter as much as faces move
+    supersample: int = Field(4, ge=1, le=8)  # FFHQ's own: quads are sampled at 4x and reduced with Lanczos
+    clip_bytes_max: int = Field(64 * 2**20, ge=2**20)  # of crops in one row: what the object store moves at once
+
+
+class InversionSettings(_Settings):
+    """How a face becomes a latent."""
+
+    method: Literal["naive", "sequential"] = "sequential"
+    first_steps: int = Field(200, ge=1)  # naive: every frame; sequential: the head of a track
+    next_steps: int = Field(25, ge=1)  # sequential: every later frame, from the latent before it
+    learning_rate: float = Field(0.05, gt=0)
+    latent_weight: float = Field(0.01, ge=0)  # sequential: price of moving away from the frame before
+
+
+class EmotionSettings(_Settings):
+    """How an expression is read."""
+
+    model: str | None = None  # path of an .onnx with its manifest beside it; None: the emotion columns are null
+    smooth_s: float = Field(0.2, ge=0)  # an expression lasts longer than the network's flicker
+
+
+class Config(_Settings):
+    """All settings of one dataset."""
+
+    generator: str = "random-64"
+    seed: int = Field(0, ge=0)  # of everything random, together with the item's id
+    shots: ShotSettings = ShotSettings()
+    faces: FaceSettings = FaceSettings()
+    inversion: InversionSettings = InversionSettings()
+    emotion: EmotionSettings = EmotionSettings()
+
+    def canonical(self, *, generator_id: str, emotion_id: str | None) -> dict[str, Any]:
+        """The settings with paths replaced by what they point to: equal files under other names are equal here."""
+        settings = self.model_dump(mode="json")
+        settings["generator"] = generator_id
+        settings["emotion"]["model"] = emotion_id
+        return settings
+
+
+def config_id(canonical: dict[str, Any]) -> str:
+    """16 hex digits that change when anything changes that can change a row."""
+    text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> list[str]:
+    """The settings that differ, as `inversion.method: naive, not sequential` (ours first)."""
+    found: list[str] = []
+    for name in sorted(ours.keys() | theirs.keys()):
+        a, b = ours.get(name), theirs.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += differences(a, b, f"{prefix}{name}.")
+        elif a != b:
+            found.append(f"{prefix}{name}: {a}, not {b}")
+    return found
+
+
+def load_config(path: str | None, overrides: dict[str, Any]) -> Config:
+    """One YAML file, then flags over it.
+
+    Takes: `overrides` as dotted names, {"inversion.method": "naive"}; None values are flags that were not given.
+    Raises: WrongUse naming the file, the setting and what it may be.
+    """
+    settings: dict[str, Any] = {}
+    if path is not None:
+        try:
+            settings = yaml.safe_load(Path(path).read_text()) or {}
+        except (OSError, yaml.YAMLError) as err:
+            raise WrongUse(f"--config {path}: {' '.join(str(err).split())}; give a YAML file of settings") from err
+        if not isinstance(settings, dict):
+            raise WrongUse(f"--config {path}: holds a {type(settings).__name__}; write settings as `name: value`")
+    for name, value in overrides.items():
+        if value is not None:
+            *groups, last = name.split(".")
+            place = settings
+            for group in groups:
+                place = place.setdefault(group, {})
+            place[last] = value
+    try:
+        return Config.model_validate(settings)
+    except ValidationError as err:
+        first = err.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise WrongUse(
+            f"setting {where} = {first.get('input')!r}: {first['msg'].lower()}; see docs/settings.md"
+        ) from err

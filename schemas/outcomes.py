@@ -1,0 +1,39 @@
+"""What a stage says when it is done: a receipt for what was staged, or an error row. Both are small."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Stage = Literal["probe", "shots", "faces", "emotion", "inversion", "staging", "commit", "engine"]
+Status = Literal["committed", "no_faces", "quarantined"]  # the three fates; every input has exactly one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """One part of one segment lies in `_staging/`; or, with `part` None, a segment that shows no face is done.
+
+    Each receipt carries the counts that it is to be checked against, so that completeness can be proven from the
+    receipts alone, in whatever order they arrive.
+    """
+
+    video_id: str
+    segment_index: int
+    n_segments: int
+    n_parts: int  # of this segment; 0 is an answer
+    part: str | None  # str(PartKey)
+    n_frames: int  # faces kept in this part
+    segment_frames: int  # frames of film that the segment answers for
+    busy_s: float  # time the operators worked on it, for the progress line
+    reused: bool  # staged by an earlier run that was interrupted
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorRow:
+    """One unit of work failed. `permanent`: the input is at fault, so the same bytes would fail again."""
+
+    video_id: str
+    uri: str
+    stage: Stage
+    segment_index: int | None
+    error_type: str
+    message: str  # one line that a person understands; never a stack trace
+    permanent: bool
