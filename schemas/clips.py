@@ -3,6 +3,7 @@
 T frames, R crop side in pixels, L style layers (num_ws), D style width (w_dim).
 """
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,15 @@ class PartKey:
     def __str__(self) -> str:
         segment, shot = f"seg{self.segment_index:05d}", f"shot{self.shot_index:05d}"
         return f"{segment}-{shot}-track{self.track_index:03d}-part{self.part_index:03d}"
+
+    @classmethod
+    def parse(cls, video_id: str, name: str) -> "PartKey":
+        """The inverse of str()."""
+        found = re.fullmatch(r"seg(\d+)-shot(\d+)-track(\d+)-part(\d+)", name)
+        if found is None:
+            raise ValueError(f"{name!r} names no part of a track; expected seg00000-shot00000-track000-part000")
+        segment, shot, track, part = map(int, found.groups())
+        return cls(video_id=video_id, segment_index=segment, shot_index=shot, track_index=track, part_index=part)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)  # eq=False: comparing arrays has no single answer

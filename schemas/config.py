@@ -35,13 +35,15 @@ class FaceSettings(_Settings):
 
     finder: Literal["dlib", "face-alignment"] = "dlib"  # dlib: no download, and the predictor that aligned FFHQ
     detect_px: int = Field(640, ge=80)  # longer side seen by the detector: 16 ms a frame; larger finds smaller faces
-    min_score: float = 0.0  # of dlib's margin; negative finds more profiles and more wallpaper
-    min_face_px: int = Field(32, ge=8)  # between the outer corners of a box in the film; smaller cannot be inverted
+    min_score: float = 0.0  # of dlib's margin; at -0.3 wallpaper begins. face-alignment has its own floor (0.5 or 0.65)
+    fan_detector: Literal["s3fd", "blazeface"] = "s3fd"  # of face-alignment: s3fd sees crowds, blazeface is 50x cheaper
+    min_face_px: int = Field(32, ge=8)  # shorter side of a box in the film; smaller cannot be inverted
     min_track_s: float = Field(0.3, ge=0)  # shorter tracks are mostly false finds
     max_gap_s: float = Field(0.5, ge=0)  # the detector's blinks are filled in and marked; longer gaps split the track
     smooth_s: float = Field(0.06, ge=0)  # Gaussian along the track; raw dlib landmarks jitter as much as faces move
     supersample: int = Field(4, ge=1, le=8)  # FFHQ's own: quads are sampled at 4x and reduced with Lanczos
     clip_bytes_max: int = Field(64 * 2**20, ge=2**20)  # of crops in one row: what the object store moves at once
+    warmup_frames: int = Field(12, ge=0)  # head of a part that another part keeps: half a second, as for a segment
 
 
 class InversionSettings(_Settings):

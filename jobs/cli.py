@@ -1,0 +1,157 @@
+"""The command line. One function per command; what a command needs is imported when it is called."""
+
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from schemas.errors import LatentreelError, WrongUse
+
+app = typer.Typer(
+    name="latentreel",
+    help="Turns movies into latent sequences: every face found, followed, aligned and inverted into StyleGAN2's W+.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Sources = Annotated[
+    list[str], typer.Argument(help="Files, folders, globs, fsspec URLs, or manifests (.txt .csv .jsonl .parquet).")
+]
+DatasetPath = Annotated[str, typer.Argument(metavar="DATASET", help="Folder or URL of a dataset.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback when something goes wrong.")]
+
+
+@app.command(
+    epilog="Example:  latentreel invert trailers/*.mp4 -o dataset --generator random-64 --method sequential",
+)
+def invert(
+    sources: Sources,
+    output: Annotated[str, typer.Option("-o", "--output", metavar="DATASET", help="Folder or URL of the dataset.")],
+    config: Annotated[str | None, typer.Option(help="YAML file of settings; flags go over it.")] = None,
+    generator: Annotated[str | None, typer.Option(help="random-32 … random-1024, or a .safetensors file.")] = None,
+    method: Annotated[str | None, typer.Option(help="naive or sequential.")] = None,
+    finder: Annotated[str | None, typer.Option(help="dlib or face-alignment.")] = None,
+    emotion: Annotated[
+        str | None, typer.Option(help="An .onnx expression network with its manifest beside it.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting, as faces.max_gap_s=1.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes for faces, and as many for inversion. Changes no result.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda, for the inversion.")] = "cpu",
+    address: Annotated[str | None, typer.Option(help="A Ray cluster to join; default: this machine.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Drop a dataset made with other settings.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Bulk job: every film of the sources becomes rows of a dataset; what is there already is not done again."""
+    from jobs.invert import InvertOptions
+    from jobs.invert import invert as job
+
+    options = InvertOptions(
+        sources=tuple(sources),
+        dataset=output,
+        config=config,
+        overrides={
+            **_settings(setting or []),
+            "generator": generator,
+            "inversion.method": method,
+            "faces.finder": finder,
+            "emotion.model": emotion,
+            "seed": seed,
+        },
+        workers=workers,
+        device=device,
+        address=address,
+        replace=replace,
+    )
+    _exit(lambda: job(options), debug)
+
+
+@app.command(
+    epilog='Example:  latentreel query dataset "select emotion_name(emotion), count(*) from frames group by 1"'
+)
+def query(
+    dataset: DatasetPath,
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="DuckDB over videos, shots, tracks, frames.")],
+    form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
+    output: Annotated[str | None, typer.Option("-o", "--output", help="A file; parquet needs one.")] = None,
+    debug: Debug = False,
+) -> None:
+    """SQL over the committed films."""
+    from jobs.query import query as job
+
+    _exit(lambda: job(dataset, sql, form=form, output=output), debug)
+
+
+@app.command(epilog="Example:  latentreel status dataset")
+def status(dataset: DatasetPath, debug: Debug = False) -> None:
+    """Films by their fate, the reasons of quarantine, and sizes."""
+    from jobs.status import status as job
+
+    _exit(lambda: job(dataset), debug)
+
+
+@app.command(epilog="Example:  latentreel retry dataset")
+def retry(
+    dataset: DatasetPath,
+    videos: Annotated[
+        list[str] | None, typer.Argument(metavar="[VIDEO...]", help="Ids or files; default: all.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Clears quarantined films, so that the next `invert` tries them again."""
+    from jobs.retry import retry as job
+
+    _exit(lambda: job(dataset, tuple(videos or ())), debug)
+
+
+@app.command(epilog="Example:  latentreel demo -o demo")
+def demo(
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="DIR", help="Folder of the demo's dataset.")
+    ] = "demo",
+    debug: Debug = False,
+) -> None:
+    """The whole road on the embedded sample movie; ends with a table and a picture."""
+    from jobs.demo import demo as job
+
+    _exit(lambda: job(output), debug)
+
+
+def _settings(pairs: list[str]) -> dict[str, Any]:
+    import yaml
+
+    settings = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{pair!r} has no value; write --set name=value", param_hint="--set")
+        settings[name] = yaml.safe_load(value)
+    return settings
+
+
+def _exit(job: Callable[[], int], debug: bool) -> None:
+    """0 done, 1 some inputs failed (and are named), 2 wrong use. One line for what a user can mend."""
+    try:
+        code = job()
+    except LatentreelError as err:
+        if debug:
+            traceback.print_exc()
+        print(f"latentreel: {err}", file=sys.stderr)
+        code = 2 if isinstance(err, WrongUse) else 1
+    except KeyboardInterrupt:
+        print("latentreel: stopped; run the same command again, what is staged will be used", file=sys.stderr)
+        code = 130
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """The `latentreel` command."""
+    app()

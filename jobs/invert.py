@@ -1,0 +1,116 @@
+"""latentreel invert SOURCE... -o DATASET: films in, a dataset of W+ sequences out."""
+
+import os
+import uuid
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from operators.emotion.manifest import emotion_id
+from pipeline.flow import Pools, engine
+from pipeline.plan import Plan, plan_videos
+from pipeline.progress import Progress, clock
+from pipeline.run import RunSummary, run
+from pipeline.tables import open_or_create
+from schemas.config import Config, config_id, load_config
+from schemas.errors import WrongUse
+from schemas.generators import describe_generator
+from schemas.job import Job
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvertOptions:
+    """What the command line says."""
+
+    sources: tuple[str, ...]
+    dataset: str
+    config: str | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)  # settings by their dotted names; None: not given
+    workers: int | None = None
+    device: str = "cpu"
+    address: str | None = None
+    replace: bool = False
+
+
+def invert(options: InvertOptions, console: Console | None = None) -> int:
+    """Gives the exit code: 0 done, 1 some inputs failed and are named. Raises: WrongUse when nothing could start."""
+    console = console or Console(stderr=True, highlight=False)
+    job, canonical = describe_job(options)
+    tables, generation = open_or_create(job, canonical, anew=options.replace)
+    job = replace(job, generation=generation)
+
+    with console.status("reading the sources"):
+        plan = plan_videos(options.sources, tables)
+    _refuse_if_nothing_can_start(plan)
+    _announce(plan, job, console)
+
+    summary, seconds = RunSummary(), 0.0
+    if plan.todo:
+        with engine(options.address), Progress(plan.todo, console=console).shown() as progress:
+            summary = run(plan.todo, job, _pools(options), progress)
+            seconds = progress.elapsed_s
+    return _report(plan, summary, seconds, job, console)
+
+
+def describe_job(options: InvertOptions) -> tuple[Job, dict[str, Any]]:
+    """The job that the options ask for, and its settings in canonical form. Needs neither torch nor Ray."""
+    config: Config = load_config(options.config, options.overrides)
+    generator = describe_generator(config.generator, seed=config.seed)
+    emotion = emotion_id(config.emotion.model) if config.emotion.model else None
+    canonical = config.canonical(generator_id=generator.generator_id, emotion_id=emotion)
+    job = Job(
+        dataset=options.dataset if "://" in options.dataset else str(Path(options.dataset).resolve()),
+        config=config,
+        config_id=config_id(canonical),
+        generator=generator,
+        run_id=uuid.uuid4().hex[:12],
+        device=options.device,
+    )
+    return job, canonical
+
+
+def _pools(options: InvertOptions) -> Pools:
+    """Half of the cores find faces, the other half invert; with a GPU, all but one find faces for it."""
+    cores = os.cpu_count() or 1
+    if options.device == "cpu":
+        workers = options.workers or max(1, cores // 2)
+        return Pools(face_workers=workers, invert_workers=workers)
+    return Pools(
+        face_workers=options.workers or max(1, cores - 1),
+        invert_workers=options.workers or 1,
+        clips_per_batch=8,  # tracks in lock step: fills the card at 256 px and still fits at 1024
+        invert_gpus=1.0,
+    )
+
+
+def _refuse_if_nothing_can_start(plan: Plan) -> None:
+    if plan.problems and not (plan.todo or plan.done or plan.quarantined):
+        raise WrongUse("; ".join(f"{problem.source}: {problem.message}" for problem in plan.problems))
+
+
+def _announce(plan: Plan, job: Job, console: Console) -> None:
+    for problem in plan.problems:
+        console.print(f"[red]failed[/] {problem.source}: {problem.message}")
+    for uri, twin in plan.doubles.items():
+        console.print(f"[dim]same bytes as {twin}, done once:[/] {uri}")
+    for uri, reason in plan.quarantined.items():
+        console.print(f"[red]quarantined[/] by an earlier run: {uri}: {reason} (`latentreel retry` clears it)")
+    if plan.done:
+        console.print(f"{len(plan.done)} films are in {job.dataset} already")
+    if plan.todo and job.config.emotion.model is None:
+        console.print("no expression network was given (--emotion): the emotion columns stay null")
+
+
+def _report(plan: Plan, summary: RunSummary, seconds: float, job: Job, console: Console) -> int:
+    for fate in summary.of("quarantined"):
+        console.print(f"[red]quarantined[/] {fate.uri}: {fate.stage}: {fate.reason}")
+    if plan.todo:
+        committed, no_faces, bad = (len(summary.of(s)) for s in ("committed", "no_faces", "quarantined"))
+        n_tracks, n_latents = summary.total("n_tracks"), summary.total("n_latents")
+        console.print(
+            f"{len(plan.todo)} films in {clock(seconds)}: {committed} committed, {no_faces} without a face, "
+            f"{bad} quarantined; {n_tracks} tracks, {n_latents} latents in {job.dataset}"
+        )
+    return 1 if plan.problems or plan.quarantined or summary.of("quarantined") else 0

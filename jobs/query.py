@@ -1,0 +1,48 @@
+"""latentreel query DATASET "SQL": DuckDB over the committed films; table, csv, json or parquet out."""
+
+from typing import Any, Literal, get_args
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.read import open_dataset
+from schemas.errors import WrongUse
+
+Form = Literal["table", "csv", "json", "parquet"]
+ROWS_SHOWN = 100  # a screen or two; the other formats give all rows
+CELL_CHARS = 60  # a latent printed in full would be 100 kB
+
+
+def query(dataset: str, sql: str, *, form: Form = "table", output: str | None = None) -> int:
+    """Prints or writes the rows of one SELECT. Gives the exit code.
+
+    Raises: WrongUse for bad SQL (DuckDB's message and the columns there are) or an unknown format.
+    """
+    if form not in get_args(Form):
+        raise WrongUse(f"--format {form}: choose one of {', '.join(get_args(Form))}")
+    if form == "parquet" and output is None:
+        raise WrongUse("--format parquet is binary; name a file with -o")
+    opened = open_dataset(dataset)
+    if form == "table":
+        if output is not None:
+            raise WrongUse(f"--format table goes to the screen; write {output} with --format csv, json or parquet")
+        _print_table(opened.sql(sql))
+    else:
+        opened.write(sql, output or "/dev/stdout", form=form)
+    return 0
+
+
+def _print_table(relation: Any) -> None:
+    table = Table(*relation.columns)
+    rows = relation.limit(ROWS_SHOWN + 1).fetchall()
+    for row in rows[:ROWS_SHOWN]:
+        table.add_row(*(_cell(value) for value in row))
+    console = Console()
+    console.print(table)
+    if len(rows) > ROWS_SHOWN:
+        console.print(f"the first {ROWS_SHOWN} rows; --format csv gives all")
+
+
+def _cell(value: object) -> str:
+    text = "" if value is None else str(value)
+    return text if len(text) <= CELL_CHARS else text[: CELL_CHARS - 1] + "…"

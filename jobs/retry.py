@@ -1,0 +1,24 @@
+"""latentreel retry DATASET [VIDEO...]: clears quarantined films, so that the next `invert` tries them again."""
+
+from pipeline.attempts import Attempts
+from pipeline.read import open_dataset
+from pipeline.store import Store
+from schemas.errors import WrongUse
+
+
+def retry(dataset: str, videos: tuple[str, ...] = ()) -> int:
+    """Takes: ids or sources as `status` prints them; none means all. Raises: WrongUse for one not quarantined."""
+    opened = open_dataset(dataset)
+    rows = opened.sql("select video_id, uri from videos where status = 'quarantined' order by uri").fetchall()
+    unknown = [video for video in videos if video not in {name for row in rows for name in row}]
+    if unknown:
+        raise WrongUse(
+            f"{unknown[0]} is not quarantined in {dataset}; `latentreel status {dataset}` lists those that are"
+        )
+    store, config_id = Store(dataset), opened.properties["config_id"]
+    for video_id, uri in rows:
+        if not videos or video_id in videos or uri in videos:
+            Attempts(store, config_id, video_id).clear()
+            opened.tables.forget_video(video_id, config_id)
+            print(f"cleared {uri}")
+    return 0

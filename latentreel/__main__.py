@@ -1,0 +1,5 @@
+"""`python -m latentreel` is the command."""
+
+from jobs.cli import main
+
+main()

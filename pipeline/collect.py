@@ -1,0 +1,95 @@
+"""Receipts in, committed films out. Proves from the receipts alone that a film is complete, then commits it."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pipeline.finalise import Fate
+from schemas.job import Input
+from schemas.outcomes import ErrorRow, Receipt
+
+
+class Commits(Protocol):
+    """Commits films beside the flow."""
+
+    def start(self, task: Input) -> None:
+        """Begins to commit a complete film; returns at once."""
+
+    def finished(self, *, wait: bool) -> list[Fate | ErrorRow]:
+        """What commits have come to since this was last asked; with `wait`, what all of them come to."""
+
+
+@dataclass
+class _Received:
+    """What has come in for one film."""
+
+    n_segments: int | None = None
+    n_parts: dict[int, int] = field(default_factory=dict)  # by segment
+    parts: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def add(self, receipt: Receipt) -> None:
+        self.n_segments = receipt.n_segments
+        self.n_parts[receipt.segment_index] = receipt.n_parts
+        if receipt.part is not None:
+            self.parts[receipt.segment_index].add(receipt.part)
+
+    @property
+    def is_complete(self) -> bool:
+        return len(self.n_parts) == self.n_segments and all(
+            len(self.parts[segment]) == n for segment, n in self.n_parts.items()
+        )
+
+
+def collect(
+    results: Iterator[Receipt | ErrorRow],
+    todo: list[Input],
+    commits: Commits,
+    *,
+    on_result: Callable[[Receipt | ErrorRow | Fate], None],
+) -> tuple[list[Fate], dict[str, ErrorRow]]:
+    """Gives the fates of the films that were completed, and one error for each film that was not.
+
+    A film that vanished without a word (a worker was killed on it, again and again) gets an error row here: nothing is
+    ever lost in silence.
+    """
+    inputs = {task.video_id: task for task in todo}
+    received: dict[str, _Received] = defaultdict(_Received)
+    fates: list[Fate] = []
+    errors: dict[str, ErrorRow] = {}
+
+    def keep(outcomes: list[Fate | ErrorRow]) -> None:
+        for outcome in outcomes:
+            on_result(outcome)
+            if isinstance(outcome, ErrorRow):
+                errors.setdefault(outcome.video_id, outcome)
+            else:
+                fates.append(outcome)
+
+    for result in results:
+        if isinstance(result, ErrorRow):
+            keep([result])
+        else:
+            on_result(result)
+            received[result.video_id].add(result)
+            if received[result.video_id].is_complete:
+                commits.start(inputs[result.video_id])
+        keep(commits.finished(wait=False))
+    keep(commits.finished(wait=True))
+    for video_id in inputs.keys() - errors.keys() - {fate.video_id for fate in fates}:
+        keep([_lost(inputs[video_id], received[video_id])])
+    return fates, errors
+
+
+def _lost(task: Input, received: _Received) -> ErrorRow:
+    of = f" of {received.n_segments}" if received.n_segments else ""
+    return ErrorRow(
+        video_id=task.video_id,
+        uri=task.uri,
+        stage="engine",
+        segment_index=None,
+        error_type="WorkerDied",
+        message=f"the worker process died on it each time it was tried ({len(received.n_parts)}{of} segments were "
+        "begun); look for lack of memory, or re-encode the file",
+        permanent=False,
+    )

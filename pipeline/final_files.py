@@ -1,0 +1,119 @@
+"""The Parquet files of one video, as they are committed. Their bytes depend on the rows alone."""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.store import Store
+from schemas.tables import SCHEMAS, TableName
+
+ROWS_PER_GROUP = 256  # 4.7 MB of float16 latents at 1024 px: what one window of a training run reads
+FILE_BYTES_MAX = 128 * 2**20  # a track never crosses a file, so a film's file may end a little above
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalFile:
+    """One written file, ready to be added to a table."""
+
+    path: str  # below the table's folder
+    size: int
+    partition: dict[str, str | None]
+    stats: str  # JSON as Delta wants it
+
+
+def write_frames(store: Store, video_id: str, tracks: Iterable[pa.Table]) -> list[FinalFile]:
+    """Whole tracks in their order, row groups of whole tracks near 256 rows (long tracks in slices of 256)."""
+    files = []
+    for content in _frame_files(tracks):
+        files.append(_put(store, "frames", content, {"video_id": video_id}))
+    return files
+
+
+def write_rows(store: Store, table: TableName, rows: pa.Table) -> list[FinalFile]:
+    """The few rows that one video adds to a table without partitions."""
+    buffer = io.BytesIO()
+    pq.write_table(rows, buffer, **_encoding(rows.schema))
+    return [_put(store, table, buffer.getvalue(), {})]
+
+
+def _frame_files(tracks: Iterable[pa.Table]) -> Iterator[bytes]:
+    buffer, writer = io.BytesIO(), None
+    waiting: list[pa.Table] = []
+
+    def flush() -> None:
+        for batch in _slices(pa.concat_tables(waiting)):
+            assert writer is not None
+            writer.write_table(batch)
+        waiting.clear()
+
+    for track in tracks:
+        if writer is None:
+            buffer = io.BytesIO()
+            writer = pq.ParquetWriter(buffer, track.schema, **_encoding(track.schema))
+        waiting.append(track)
+        if sum(table.num_rows for table in waiting) >= ROWS_PER_GROUP:
+            flush()
+        if buffer.tell() >= FILE_BYTES_MAX:
+            if waiting:
+                flush()
+            writer.close()
+            yield buffer.getvalue()
+            writer = None
+    if writer is not None:
+        if waiting:
+            flush()
+        writer.close()
+        yield buffer.getvalue()
+
+
+def _slices(table: pa.Table) -> Iterator[pa.Table]:
+    for start in range(0, table.num_rows, ROWS_PER_GROUP):
+        yield table.slice(start, ROWS_PER_GROUP).combine_chunks()
+
+
+def _encoding(schema: pa.Schema) -> dict[str, Any]:
+    """BYTE_STREAM_SPLIT for floats: float16-rounded values leave two of four byte planes nearly empty."""
+    floats = [
+        f"{f.name}.list.element" for f in schema if pa.types.is_list(f.type) and f.type.value_type == pa.float32()
+    ]
+    floats += [f.name for f in schema if f.type == pa.float32()]
+    return {
+        "compression": "zstd",
+        "compression_level": 3,
+        "use_dictionary": [f.name for f in schema if f.type == pa.string()],
+        "column_encoding": dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
+        "write_page_index": True,
+    }
+
+
+def _put(store: Store, table: TableName, content: bytes, partition: dict[str, str | None]) -> FinalFile:
+    folder = "".join(f"{key}={value}/" for key, value in partition.items())
+    path = f"{folder}part-{hashlib.sha256(content).hexdigest()[:32]}.parquet"
+    store.write(f"{table}/{path}", content)
+    stats = json.dumps(_stats(pq.read_metadata(io.BytesIO(content)), SCHEMAS[table]))
+    return FinalFile(path=path, size=len(content), partition=partition, stats=stats)
+
+
+def _stats(metadata: pq.FileMetaData, schema: pa.Schema) -> dict[str, Any]:
+    """Counts and bounds of the integer and text columns, from the file's own footer. Readers skip files by them."""
+    kinds = {field.name for field in schema if pa.types.is_integer(field.type) or field.type == pa.string()}
+    low: dict[str, Any] = {}
+    high: dict[str, Any] = {}
+    nulls: dict[str, int] = {}
+    for group in range(metadata.num_row_groups):
+        for index in range(metadata.num_columns):
+            column = metadata.row_group(group).column(index)
+            name, stats = column.path_in_schema, column.statistics
+            if name not in kinds or stats is None:
+                continue
+            nulls[name] = nulls.get(name, 0) + stats.null_count
+            if stats.has_min_max:
+                low[name] = min(low.get(name, stats.min), stats.min)
+                high[name] = max(high.get(name, stats.max), stats.max)
+    return {"numRecords": metadata.num_rows, "minValues": low, "maxValues": high, "nullCount": nulls}

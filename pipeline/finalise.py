@@ -1,0 +1,118 @@
+"""The last step for one video: from staged parts to committed rows. It may be killed between any two lines.
+
+Written in order of time, with what a crash leaves behind:
+    final files     orphans, rewritten with equal names and bytes by the next run
+    frames          rows that no view shows, because the film has no row in `videos`; repeating them is a no-op
+    shots, tracks   the same
+    videos          the film is committed; its staged files are leftovers, removed by the next run
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.assemble import assemble_tracks, shot_rows, track_rows
+from pipeline.attempts import Attempts
+from pipeline.final_files import write_frames, write_rows
+from pipeline.staging import Cut, Staging
+from pipeline.store import Store
+from pipeline.tables import Tables, app_id
+from schemas.job import Input, Job
+from schemas.outcomes import ErrorRow, Status
+from schemas.tables import VIDEOS, TableName
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fate:
+    """How a film ended, and what it gave."""
+
+    video_id: str
+    uri: str
+    status: Status
+    n_shots: int = 0
+    n_tracks: int = 0
+    n_latents: int = 0
+    stage: str | None = None
+    reason: str | None = None
+
+
+def finalise(task: Input, job: Job) -> Fate:
+    """Commits a film whose segments are all staged. Safe to repeat.
+
+    Not promised: that this call did the commit; another driver may have been faster, with the same rows.
+    """
+    store = Store(job.dataset, job.storage_options)
+    staging = Staging(store, job.config_id, task.video_id)
+    cut = staging.read_cut()
+    assert cut is not None, f"{task.uri}: finalised before it was cut"
+
+    tracks: list[dict[str, Any]] = []
+
+    def frames_of_tracks() -> Any:
+        for assembled in assemble_tracks(staging, cut, job):
+            tracks.append(assembled.track)
+            yield assembled.frames
+
+    frame_files = write_frames(store, task.video_id, frames_of_tracks())
+    fate = Fate(
+        video_id=task.video_id,
+        uri=task.uri,
+        status="committed" if tracks else "no_faces",
+        n_shots=len(cut.shots),
+        n_tracks=len(tracks),
+        n_latents=sum(track["n_frames"] for track in tracks),
+    )
+    if tracks:
+        _append(job, store, "frames", task.video_id, files=frame_files)
+        _append(job, store, "tracks", task.video_id, rows=track_rows(tracks))
+    _append(job, store, "shots", task.video_id, rows=shot_rows(cut))
+    _append(job, store, "videos", task.video_id, rows=_video_row(task, job, fate, cut))
+    staging.clear()
+    return fate
+
+
+def quarantine(task: Input, job: Job, error: ErrorRow) -> Fate:
+    """Commits the film's row in `videos` with the reason; its staged parts go."""
+    store = Store(job.dataset, job.storage_options)
+    fate = Fate(video_id=task.video_id, uri=task.uri, status="quarantined", stage=error.stage, reason=error.message)
+    staging = Staging(store, job.config_id, task.video_id)
+    _append(job, store, "videos", task.video_id, rows=_video_row(task, job, fate, staging.read_cut()))
+    staging.clear()
+    return fate
+
+
+def _append(
+    job: Job, store: Store, table: TableName, video_id: str, *, rows: pa.Table | None = None, files: Any = None
+) -> None:
+    files = write_rows(store, table, rows) if rows is not None else files
+    app = app_id(table, video_id, job.config_id)
+    Tables(job.dataset, job.storage_options).append_once(table, files, app, job.generation)
+
+
+def _video_row(task: Input, job: Job, fate: Fate, cut: Cut | None) -> pa.Table:
+    video = cut.video if cut is not None else None
+    row = {
+        "video_id": task.video_id,
+        "uri": task.uri,
+        "bytes": task.bytes,
+        "duration_s": video and video.duration_s,
+        "fps": video and video.fps,
+        "width": video and video.width,
+        "height": video and video.height,
+        "codec": video and video.codec,
+        "decoder": video and video.decoder,
+        "n_frames": video and video.n_frames,
+        "n_shots": len(cut.shots) if cut is not None else None,
+        "n_tracks": fate.n_tracks,
+        "n_latents": fate.n_latents,
+        "status": fate.status,
+        "stage": fate.stage,
+        "reason": fate.reason,
+        "attempts": Attempts(Store(job.dataset, job.storage_options), job.config_id, task.video_id).count(),
+        "config_id": job.config_id,
+        "run_id": job.run_id,
+        "committed_at": datetime.now(UTC),
+    }
+    return pa.Table.from_pylist([row], schema=VIDEOS)

@@ -1,0 +1,96 @@
+"""The whole flow on one screen: films in, receipts of staged latents out, as Ray Data stages with their pools."""
+
+import logging
+import math
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.rows import pack, unpack
+from pipeline.stages import CutVideo, FindFaces, InvertAndStage
+from schemas.job import Input, Job
+from schemas.outcomes import ErrorRow, Receipt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pools:
+    """How many processes work at what. None of it changes a result."""
+
+    cut_workers: int = 1  # decoding small frames is ten times faster than what follows
+    face_workers: int = 1
+    invert_workers: int = 1  # one per GPU: two on one GPU only share its memory
+    clips_per_batch: int = 1  # on a CPU a batch is no faster than its clips one by one, and alone their bits are exact
+    invert_gpus: float = 0.0
+
+    @property
+    def n_actors(self) -> int:
+        return self.cut_workers + self.face_workers + self.invert_workers
+
+
+def latents(todo: list[Input], job: Job, pools: Pools) -> Iterator[Receipt | ErrorRow]:
+    """Results in the order in which they come to be. Not promised: a result for every input; a lost block is silent."""
+    import ray.data
+
+    # fmt: off
+    ds = ray.data.from_blocks([pack(task.video_id, task) for task in todo])                   # one row per film
+    ds = ds.map_batches(CutVideo, **_pool(job, pools, pools.cut_workers))                     # 1:N  segments
+    ds = ds.map_batches(FindFaces, **_pool(job, pools, pools.face_workers))                   # 1:N  clips, 0 is an answer
+    ds = ds.map_batches(InvertAndStage, **_pool(job, pools, pools.invert_workers, gpu=True))  # 1:1  receipts
+    # fmt: on
+    for block in ds.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        yield from unpack(block)
+
+
+def _pool(job: Job, pools: Pools, workers: int, *, gpu: bool = False) -> dict[str, Any]:
+    from ray.data import ActorPoolStrategy
+
+    return {
+        "fn_constructor_args": (job,),
+        "compute": ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),  # one at work, one waiting
+        "batch_size": pools.clips_per_batch if gpu else 1,
+        "batch_format": "pyarrow",
+        "num_cpus": _cpu_share(pools),
+        "num_gpus": pools.invert_gpus if gpu else 0,
+        # Ray Data's own default retries a film that kills its process for ever.
+        "ray_remote_args_fn": lambda: {"max_restarts": -1, "max_task_retries": 2},
+    }
+
+
+def _cpu_share(pools: Pools) -> float:
+    """Every stage has to stand at once, also on two cores, and one tenth of the cores stays for the final commits."""
+    import ray
+
+    cpus = float(ray.cluster_resources().get("CPU", 1))
+    return math.floor(min(1.0, 0.9 * cpus / pools.n_actors) * 100) / 100
+
+
+@contextmanager
+def engine(address: str | None, *, cpus: int | None = None) -> Iterator[None]:
+    """Ray, started here or joined at `address`, quiet and with the settings that the flow relies on."""
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its C++ half warns about what is handled here
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # new behaviour; the old one only warns
+    warnings.filterwarnings("ignore", module="ray")
+    import ray
+    from ray.data import DataContext
+
+    ray.init(
+        address=address,
+        num_cpus=None if address else cpus,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = DataContext.get_current()
+    context.enable_progress_bars = False  # ours counts films and faces, not blocks
+    context.target_max_block_size = 1  # each row travels on its own, at once; the default waits for 128 MB
+    context.max_errored_blocks = -1  # a lost block costs one attempt at one film, not the job
+    context.execution_options.preserve_order = False  # the order is in the rows
+    try:
+        yield
+    finally:
+        ray.shutdown()

@@ -1,0 +1,115 @@
+"""One bulk run: the flow, the commits, further attempts, and the proof that every film is accounted for."""
+
+from dataclasses import dataclass, field
+
+import ray
+
+from pipeline.attempts import ATTEMPTS_MAX, Attempts
+from pipeline.collect import collect
+from pipeline.finalise import Fate, finalise, quarantine
+from pipeline.flow import Pools, latents
+from pipeline.progress import Progress
+from pipeline.store import Store
+from schemas.errors import Interrupted
+from schemas.job import Input, Job
+from schemas.outcomes import ErrorRow
+
+
+@dataclass
+class RunSummary:
+    """The fates of a run's films."""
+
+    fates: list[Fate] = field(default_factory=list)
+
+    def of(self, status: str) -> list[Fate]:
+        return [fate for fate in self.fates if fate.status == status]
+
+    def total(self, count: str) -> int:
+        """Sum of n_shots, n_tracks or n_latents."""
+        return sum(getattr(fate, count) for fate in self.fates)
+
+    def checked_against(self, todo: list[Input]) -> "RunSummary":
+        """committed + no_faces + quarantined = todo, film by film."""
+        got, due = sorted(fate.video_id for fate in self.fates), sorted(task.video_id for task in todo)
+        assert got == due, f"{len(due)} films were to be done, {len(got)} have a fate"
+        return self
+
+
+def run(todo: list[Input], job: Job, pools: Pools, progress: Progress) -> RunSummary:
+    """Works on all films, then once more on each that failed for a reason that may pass, alone, up to three times."""
+    summary = RunSummary()
+    pending = _round(todo, job, pools, progress, summary)
+    while pending:
+        task = pending.pop(0)
+        pending += _round([task], job, pools, progress, summary)
+    return summary.checked_against(todo)
+
+
+def _round(todo: list[Input], job: Job, pools: Pools, progress: Progress, summary: RunSummary) -> list[Input]:
+    """Gives the films that deserve another attempt."""
+    if not todo:
+        return []
+    fates, errors = collect(latents(todo, job, pools), todo, RayCommits(job), on_result=progress.add)
+    summary.fates += fates
+    for error in errors.values():
+        if error.stage in {"staging", "commit"}:  # the dataset's fault, not the film's: no attempt is counted
+            raise Interrupted(
+                f"{job.dataset} cannot be written ({error.message}); {len(summary.of('committed'))} films were committed; "
+                "mend it and run the same command again: what is staged will be used"
+            )
+    again: list[Input] = []
+    for task in todo:
+        if task.video_id in errors:
+            fate = _after_failure(task, job, errors[task.video_id])
+            if fate is None:
+                again.append(task)
+            else:
+                progress.add(fate)
+                summary.fates.append(fate)
+    return again
+
+
+def _after_failure(task: Input, job: Job, error: ErrorRow) -> Fate | None:
+    """The quarantine, or None when another attempt is due."""
+    failures = Attempts(Store(job.dataset, job.storage_options), job.config_id, task.video_id).add(error)
+    if error.permanent or failures >= ATTEMPTS_MAX:
+        return quarantine(task, job, error)
+    return None
+
+
+class RayCommits:
+    """Commits as Ray tasks beside the flow, so that the driver's memory and time do not follow a film's size."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        # Restarting is harmless: every step of a commit may be repeated.
+        self._finalise = ray.remote(num_cpus=0.05, max_retries=2)(finalise)
+        self._running: dict[ray.ObjectRef, Input] = {}
+
+    def start(self, task: Input) -> None:
+        """Returns at once."""
+        self._running[self._finalise.remote(task, self._job)] = task
+
+    def finished(self, *, wait: bool) -> list[Fate | ErrorRow]:
+        """In the order in which they end."""
+        refs = list(self._running)
+        if not refs:
+            return []
+        done, _ = ray.wait(refs, num_returns=len(refs), timeout=None if wait else 0)
+        return [self._outcome(ref, self._running.pop(ref)) for ref in done]
+
+    def _outcome(self, ref: ray.ObjectRef, task: Input) -> Fate | ErrorRow:
+        try:
+            fate: Fate = ray.get(ref)
+        except ray.exceptions.RayError as err:
+            cause = err.cause if isinstance(err, ray.exceptions.RayTaskError) else err
+            return ErrorRow(
+                video_id=task.video_id,
+                uri=task.uri,
+                stage="commit",
+                segment_index=None,
+                error_type=type(cause).__name__,
+                message=" ".join(str(cause).split()),
+                permanent=False,
+            )
+        return fate

@@ -1,0 +1,252 @@
+"""The three stages of the flow, as classes that Ray Data keeps in actors. Each turns packed rows into packed rows.
+
+A stage never raises for the sake of one film: what goes wrong becomes an ErrorRow and travels on. Rows that are already
+results pass through. All state along time lives inside one call on one row, so a retry only recomputes.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.local_copy import local_copy
+from pipeline.rows import pack, unpack
+from pipeline.staging import Cut, Staging
+from pipeline.store import Store
+from schemas.clips import TrackClip
+from schemas.errors import BadInput
+from schemas.job import Input, Job
+from schemas.outcomes import ErrorRow, Receipt, Stage
+from schemas.video import Segment
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentTask:
+    """Find the faces of one segment."""
+
+    input: Input
+    segment: Segment
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipTask:
+    """Invert one part; `receipt` is what to hand in when it is staged."""
+
+    input: Input
+    clip: TrackClip
+    receipt: Receipt
+
+
+class CutVideo:
+    """Input -> its segments: probe, find the shots, deal them out. Needs no torch."""
+
+    def __init__(self, job: Job) -> None:
+        from operators.video.frame_source import FrameSource
+        from operators.video.shots import FindShots
+
+        self.job = job
+        self.frames = FrameSource()
+        self.find_shots = FindShots(job.config.shots)
+
+    def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
+        from operators.video.segments import cut_segments
+
+        for task in unpack(block):
+            with _ErrorRows(task, None) as errors:
+                staging = _staging(self.job, task)
+                cut = staging.read_cut()
+                if cut is None:
+                    cut = self._cut(task, errors.at)
+                    errors.at("staging")
+                    staging.write_cut(cut)
+                for segment in cut_segments(cut.video, cut.shots, self.job.config.shots):
+                    yield pack(task.video_id, SegmentTask(input=task, segment=segment))
+            yield from errors.rows
+
+    def _cut(self, task: Input, at: Callable[[Stage], None]) -> Cut:
+        from operators.video.segments import cut_segments
+
+        from operators.video.probe import probe
+
+        settings = self.job.config.shots
+        at("probe")
+        with local_copy(task) as path:
+            video = probe(path, uri=task.uri, video_id=task.video_id)
+            at("shots")
+            shots = self.find_shots(video, self.frames.read(video, path, longer_side_px=settings.detect_px))
+        return Cut(video=video, shots=shots, n_segments=len(cut_segments(video, shots, settings)))
+
+
+class FindFaces:
+    """Segment -> its aligned tracks (0 is an answer), each with its expression. Needs no torch."""
+
+    def __init__(self, job: Job) -> None:
+        from operators.video.frame_source import FrameSource
+
+        from operators.emotion.onnx_emotion import OnnxEmotion
+        from operators.faces.find_tracks import FindTracks
+        from operators.faces.finder import make_finder
+
+        self.job = job
+        self.frames = FrameSource()
+        faces, emotion = job.config.faces, job.config.emotion
+        self.find_tracks = FindTracks(make_finder(faces), faces, crop_px=job.generator.resolution)
+        self.read_emotion = OnnxEmotion(emotion.model, emotion) if emotion.model else None
+
+    def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
+        for task in unpack(block):
+            if not isinstance(task, SegmentTask):
+                yield pack(task.video_id, task)
+                continue
+            with _ErrorRows(task.input, task.segment.segment_index) as errors:
+                yield from self._find(task, errors.at)
+            yield from errors.rows
+
+    def _find(self, task: SegmentTask, at: Callable[[Stage], None]) -> Iterator[pa.Table]:
+        started = time.perf_counter()
+        staging, segment = _staging(self.job, task.input), task.segment
+        staged = staging.read_parts(segment.segment_index)
+        if staged is not None and all(staging.has_part(part) for part in staged):
+            yield from _receipts_of_staged(staging, segment, staged)
+            return
+        at("faces")
+        with local_copy(task.input) as path:
+            clips = self.find_tracks(
+                segment,
+                lambda: self.frames.read(
+                    segment.video, path, first_frame=segment.decode_first, n_frames=segment.decode_n
+                ),
+            )
+        if self.read_emotion is not None:
+            at("emotion")
+            clips = [self.read_emotion(clip) for clip in clips]
+        at("staging")
+        staging.write_parts(segment.segment_index, [clip.track.key for clip in clips])
+        busy_s = (time.perf_counter() - started) / max(1, len(clips))
+        if not clips:
+            yield pack(task.input.video_id, _receipt(segment, n_parts=0, part=None, n_frames=0, busy_s=busy_s))
+        for clip in clips:
+            part, n = str(clip.track.key), clip.track.n_kept
+            if staging.has_part(part):
+                receipt = _receipt(segment, n_parts=len(clips), part=part, n_frames=n, busy_s=busy_s, reused=True)
+                yield pack(task.input.video_id, receipt)
+            else:
+                receipt = _receipt(segment, n_parts=len(clips), part=part, n_frames=n, busy_s=busy_s)
+                yield pack(task.input.video_id, ClipTask(input=task.input, clip=clip, receipt=receipt))
+
+
+class InvertAndStage:
+    """Clips -> receipts: latents are written to `_staging/` where they are made and never travel. The GPU stage."""
+
+    def __init__(self, job: Job) -> None:
+        import torch
+        from operators.inversion.inverter import make_inverter
+        from operators.stylegan.load import load_generator
+
+        # One thread, whatever the pool's size: more threads sum in another order, and equal jobs must give equal bits.
+        torch.set_num_threads(1)
+        self.job = job
+        generator = load_generator(job.generator.name, seed=job.config.seed)
+        self.invert = make_inverter(generator, job.config.inversion, device=job.device)
+
+    def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
+        rows = list(unpack(block))
+        tasks = [row for row in rows if isinstance(row, ClipTask)]
+        yield from (pack(row.video_id, row) for row in rows if not isinstance(row, ClipTask))
+        if len(tasks) == 1:
+            yield from self._one(tasks[0])
+        elif tasks:
+            yield from self._batch(tasks)
+
+    def _batch(self, tasks: list[ClipTask]) -> Iterator[pa.Table]:
+        """Clips in lock step. Should one of them fail, each goes alone, so that only the one at fault is lost."""
+        started = time.perf_counter()
+        try:
+            clips = self.invert([task.clip for task in tasks])
+        except (ValueError, RuntimeError):
+            for task in tasks:
+                yield from self._one(task)
+            return
+        busy_s = (time.perf_counter() - started) / len(tasks)
+        for task, clip in zip(tasks, clips, strict=True):
+            with _ErrorRows(task.input, task.receipt.segment_index) as errors:
+                errors.at("staging")
+                _staging(self.job, task.input).write_part(clip)
+                yield pack(task.input.video_id, _worked(task.receipt, busy_s))
+            yield from errors.rows
+
+    def _one(self, task: ClipTask) -> Iterator[pa.Table]:
+        started = time.perf_counter()
+        with _ErrorRows(task.input, task.receipt.segment_index) as errors:
+            errors.at("inversion")
+            (clip,) = self.invert([task.clip])
+            errors.at("staging")
+            _staging(self.job, task.input).write_part(clip)
+            yield pack(task.input.video_id, _worked(task.receipt, time.perf_counter() - started))
+        yield from errors.rows
+
+
+class _ErrorRows:
+    """Turns what is raised inside the block into one ErrorRow, named by the stage that was last announced."""
+
+    def __init__(self, task: Input, segment_index: int | None) -> None:
+        self.task, self.segment_index = task, segment_index
+        self.stage: Stage = "probe"
+        self.rows: list[pa.Table] = []
+
+    def at(self, stage: Stage) -> None:
+        self.stage = stage
+
+    def __enter__(self) -> "_ErrorRows":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, trace: Any) -> bool:
+        if not isinstance(err, Exception):  # nothing, or a request to stop (KeyboardInterrupt, GeneratorExit)
+            return False
+        row = ErrorRow(
+            video_id=self.task.video_id,
+            uri=self.task.uri,
+            stage=self.stage,
+            segment_index=self.segment_index,
+            error_type=type(err).__name__,
+            message=" ".join(str(err).split()) or type(err).__name__,
+            permanent=isinstance(err, BadInput),
+        )
+        self.rows = [pack(self.task.video_id, row)]
+        return True
+
+
+def _staging(job: Job, task: Input) -> Staging:
+    return Staging(Store(job.dataset, job.storage_options), job.config_id, task.video_id)
+
+
+def _receipt(
+    segment: Segment, *, n_parts: int, part: str | None, n_frames: int, busy_s: float, reused: bool = False
+) -> Receipt:
+    return Receipt(
+        video_id=segment.video.video_id,
+        segment_index=segment.segment_index,
+        n_segments=segment.n_segments,
+        n_parts=n_parts,
+        part=part,
+        n_frames=n_frames,
+        segment_frames=segment.n_frames,
+        busy_s=busy_s,
+        reused=reused,
+    )
+
+
+def _receipts_of_staged(staging: Staging, segment: Segment, parts: list[str]) -> Iterator[pa.Table]:
+    names: list[str | None] = [*parts] or [None]
+    for part in names:
+        n_frames = 0 if part is None else staging.part_rows(part)
+        receipt = _receipt(segment, n_parts=len(parts), part=part, n_frames=n_frames, busy_s=0.0, reused=True)
+        yield pack(staging.video_id, receipt)
+
+
+def _worked(receipt: Receipt, busy_s: float) -> Receipt:
+    from dataclasses import replace
+
+    return replace(receipt, busy_s=receipt.busy_s + busy_s)

@@ -1,0 +1,131 @@
+"""Staged results of a video: immutable files that an interrupted run leaves and the next one takes up.
+
+    _staging/<config_id>/<video_id>/cut.parquet            what the film is: facts, shots, pts
+    _staging/<config_id>/<video_id>/seg00003.parts.json    which parts segment 3 has; written before the parts
+    _staging/<config_id>/<video_id>/seg00003-….parquet     one part of one track: rows of `frames` without their track
+
+Nothing here is visible to a reader. File names say what a file answers for, and its content depends on the film and the
+configuration alone, so whoever writes it second writes the same bytes.
+"""
+
+import io
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.store import Store
+from schemas.clips import LatentClip, PartKey
+from schemas.tables import FRAMES
+from schemas.video import Shot, Video
+
+PART = pa.schema(
+    [FRAMES.field(name) for name in FRAMES.names if name not in {"video_id", "track_id", "shot_index", "track_index"}]
+    + [pa.field("change_error", pa.float32(), nullable=False), pa.field("change", pa.float32(), nullable=False)]
+)
+_META = b"latentreel"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """A film, probed and cut."""
+
+    video: Video
+    shots: tuple[Shot, ...]
+    n_segments: int
+
+
+@dataclass(frozen=True)
+class Staging:
+    """The staged files of one video under one configuration."""
+
+    store: Store
+    config_id: str
+    video_id: str
+
+    @property
+    def folder(self) -> str:
+        return f"_staging/{self.config_id}/{self.video_id}"
+
+    def write_cut(self, cut: Cut) -> None:
+        facts = {key: value for key, value in vars(cut.video).items() if key != "pts_us"}
+        meta = {"video": facts, "shots": [asdict(shot) for shot in cut.shots], "n_segments": cut.n_segments}
+        self._write("cut.parquet", pa.table({"pts_us": pa.array(cut.video.pts_us, pa.int64())}), meta)
+
+    def read_cut(self) -> Cut | None:
+        if not self.store.exists(f"{self.folder}/cut.parquet"):
+            return None
+        table, meta = self._read("cut.parquet")
+        video = Video(**meta["video"], pts_us=table["pts_us"].to_numpy())
+        return Cut(video=video, shots=tuple(Shot(**shot) for shot in meta["shots"]), n_segments=meta["n_segments"])
+
+    def write_parts(self, segment_index: int, parts: list[PartKey]) -> None:
+        names = [str(key) for key in parts]
+        self.store.write(f"{self.folder}/seg{segment_index:05d}.parts.json", json.dumps(names).encode())
+
+    def read_parts(self, segment_index: int) -> list[str] | None:
+        """The names of a segment's parts; None where its faces have not been found yet."""
+        name = f"{self.folder}/seg{segment_index:05d}.parts.json"
+        if not self.store.exists(name):
+            return None
+        names: list[str] = json.loads(self.store.read(name))
+        return names
+
+    def has_part(self, part: str) -> bool:
+        return self.store.exists(f"{self.folder}/{part}.parquet")
+
+    def write_part(self, clip: LatentClip) -> None:
+        """The kept frames of a clip; its warm-up is dropped here."""
+        self._write(f"{clip.track.key}.parquet", _rows(clip), {})
+
+    def read_part(self, part: str, columns: list[str] | None = None) -> pa.Table:
+        return self._read(f"{part}.parquet", columns)[0]
+
+    def part_rows(self, part: str) -> int:
+        with pq.ParquetFile(io.BytesIO(self.store.read(f"{self.folder}/{part}.parquet"))) as file:
+            return int(file.metadata.num_rows)
+
+    def clear(self) -> None:
+        self.store.remove_folder(self.folder)
+
+    def _write(self, name: str, table: pa.Table, meta: dict[str, Any]) -> None:
+        buffer = io.BytesIO()
+        table = table.replace_schema_metadata({_META: json.dumps(meta).encode()})
+        pq.write_table(table, buffer, compression="zstd", compression_level=1, use_dictionary=False)
+        self.store.write(f"{self.folder}/{name}", buffer.getvalue())
+
+    def _read(self, name: str, columns: list[str] | None = None) -> tuple[pa.Table, dict[str, Any]]:
+        buffer = io.BytesIO(self.store.read(f"{self.folder}/{name}"))
+        meta = json.loads(pq.read_schema(buffer).metadata[_META])
+        return pq.read_table(buffer, columns=columns), meta
+
+
+def _rows(clip: LatentClip) -> pa.Table:
+    track, keep = clip.track, slice(clip.track.warmup_frames, None)
+    n = track.n_kept
+    probs_T7 = None if track.emotion_probs_T7 is None else track.emotion_probs_T7[keep]
+    columns = {
+        "frame_index": track.frame_index[keep].astype(np.int64),
+        "pts_us": track.pts_us[keep],
+        "w": _lists(clip.w_TLD[keep].reshape(n, -1)),
+        "emotion": pa.nulls(n, pa.int8()) if probs_T7 is None else probs_T7.argmax(1).astype(np.int8),
+        "emotion_probs": pa.nulls(n, PART.field("emotion_probs").type) if probs_T7 is None else _lists(probs_T7),
+        "quad": _lists(track.quad_T42[keep].reshape(n, -1)),
+        "landmarks": _lists(track.landmarks_T682[keep].reshape(n, -1)),
+        "confidence": track.confidence[keep],
+        "psnr": clip.psnr[keep],
+        "lpips": pa.nulls(n, pa.float32()) if clip.lpips is None else clip.lpips[keep],
+        "change_error": clip.change_error[keep],
+        "change": clip.change[keep],
+    }
+    return pa.table(columns, schema=PART)
+
+
+def _lists(values_TK: np.ndarray[Any, Any]) -> pa.ListArray:
+    n, width = values_TK.shape
+    offsets = pa.array(np.arange(n + 1, dtype=np.int32) * np.int32(width))
+    values = pa.array(np.ascontiguousarray(values_TK, dtype=np.float32).ravel())
+    return pa.ListArray.from_arrays(offsets, values, type=PART.field("w").type)

@@ -1,0 +1,120 @@
+"""Files below one root: a local folder or any fsspec URL. Every write is whole or absent, whenever the process dies.
+
+Local files are written beside their final name, synced, then linked or renamed. On object stores a put is atomic by
+itself. Best effort: the directory entry is not synced, so a power cut (not a kill) may lose the newest files.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+
+@dataclass(frozen=True)
+class Store:
+    """Takes paths relative to `root`. Picklable: each worker opens its own connection."""
+
+    root: str
+    storage_options: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def _fs_and_root(self) -> tuple[Any, str]:
+        fs, path = fsspec.core.url_to_fs(self.root, **self.storage_options)
+        return fs, path.rstrip("/")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"root": self.root, "storage_options": self.storage_options}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    @property
+    def is_local(self) -> bool:
+        protocol = self._fs_and_root[0].protocol
+        return "file" in (protocol if isinstance(protocol, tuple) else (protocol,))
+
+    def path(self, name: str) -> str:
+        return f"{self._fs_and_root[1]}/{name}".rstrip("/")
+
+    def write(self, name: str, content: bytes) -> None:
+        """Replaces what was there, whole or not at all."""
+        fs, _ = self._fs_and_root
+        if not self.is_local:
+            fs.pipe_file(self.path(name), content)
+            return
+        temporary = self._write_beside(name, content)
+        temporary.replace(self.path(name))
+
+    def write_once(self, name: str, content: bytes) -> bool:
+        """Gives False, and leaves the file alone, where one of that name exists: the first writer wins."""
+        fs, _ = self._fs_and_root
+        if not self.is_local:
+            try:
+                fs.pipe_file(self.path(name), content, mode="create")
+            except FileExistsError:
+                return False
+            return True
+        temporary = self._write_beside(name, content)
+        try:
+            os.link(temporary, self.path(name))
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink()
+        return True
+
+    def _write_beside(self, name: str, content: bytes) -> Path:
+        target = Path(self.path(name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        return temporary
+
+    def read(self, name: str) -> bytes:
+        content: bytes = self._fs_and_root[0].cat_file(self.path(name))
+        return content
+
+    def exists(self, name: str) -> bool:
+        return bool(self._fs_and_root[0].exists(self.path(name)))
+
+    def is_folder(self, name: str) -> bool:
+        return bool(self._fs_and_root[0].isdir(self.path(name)))
+
+    def size(self, name: str) -> int:
+        return int(self._fs_and_root[0].size(self.path(name)))
+
+    def names(self, folder: str) -> list[str]:
+        """The file names directly in a folder, sorted; none where the folder is absent. Temporary files are skipped."""
+        return [name for name, kind in self._entries(folder) if kind == "file"]
+
+    def folders(self, folder: str) -> list[str]:
+        return [name for name, kind in self._entries(folder) if kind == "directory"]
+
+    def _entries(self, folder: str) -> Iterator[tuple[str, str]]:
+        fs, _ = self._fs_and_root
+        fs.invalidate_cache()
+        try:
+            listed = fs.ls(self.path(folder), detail=True)
+        except FileNotFoundError:
+            return
+        for entry in sorted(listed, key=lambda entry: str(entry["name"])):
+            name = str(entry["name"]).rstrip("/").rsplit("/", 1)[-1]
+            if not name.startswith("."):
+                yield name, str(entry["type"])
+
+    def remove_folder(self, folder: str) -> None:
+        fs, _ = self._fs_and_root
+        if fs.exists(self.path(folder)):
+            fs.rm(self.path(folder), recursive=True)

@@ -1,0 +1,29 @@
+"""What a worker has to know of a job, and the inputs it deals out. Small, frozen, sent to every process once."""
+
+from dataclasses import dataclass, field
+
+from schemas.config import Config
+from schemas.generators import GeneratorInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """One film to work on, named by its content."""
+
+    uri: str
+    video_id: str
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One configuration at work on one dataset."""
+
+    dataset: str  # path or fsspec URL
+    storage_options: dict[str, str] = field(default_factory=dict)
+    config: Config
+    config_id: str
+    generator: GeneratorInfo
+    run_id: str
+    generation: int = 1  # of the dataset: `--replace` starts the next one
+    device: str = "cpu"

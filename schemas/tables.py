@@ -1,0 +1,111 @@
+"""The four tables of a dataset, as Arrow schemas that Delta accepts. Columns are documented in the README.
+
+L style layers (num_ws), D style width (w_dim): `w` holds L * D values, row-major, rounded to float16 precision. Delta
+has no float16, so they are stored as float32 whose lower bits are zero, which BYTE_STREAM_SPLIT and zstd remove.
+"""
+
+from typing import Literal, get_args
+
+import pyarrow as pa
+
+TableName = Literal["frames", "shots", "tracks", "videos"]
+TABLES: tuple[TableName, ...] = get_args(TableName)  # in the order of commit: `videos` last makes a film visible
+
+PARTITION_BY: dict[str, list[str]] = {"frames": ["video_id"], "shots": [], "tracks": [], "videos": []}
+
+
+def _column(name: str, kind: pa.DataType, *, null: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=null)
+
+
+def _floats() -> pa.DataType:
+    # `element` is the child's name in Delta and in Parquet; another name would be renamed and miss its encoding
+    return pa.list_(pa.field("element", pa.float32(), nullable=False))
+
+
+_INT, _LONG, _TEXT, _FLOAT, _DOUBLE = pa.int32(), pa.int64(), pa.string(), pa.float32(), pa.float64()
+
+VIDEOS = pa.schema(
+    [
+        _column("video_id", _TEXT),
+        _column("uri", _TEXT),
+        _column("bytes", _LONG),
+        _column("duration_s", _DOUBLE, null=True),  # null, as all that follow: quarantined before it was known
+        _column("fps", _DOUBLE, null=True),
+        _column("width", _INT, null=True),
+        _column("height", _INT, null=True),
+        _column("codec", _TEXT, null=True),
+        _column("decoder", _TEXT, null=True),
+        _column("n_frames", _LONG, null=True),
+        _column("n_shots", _INT, null=True),
+        _column("n_tracks", _INT),
+        _column("n_latents", _LONG),
+        _column("status", _TEXT),  # committed | no_faces | quarantined
+        _column("stage", _TEXT, null=True),  # where a quarantined video failed
+        _column("reason", _TEXT, null=True),
+        _column("attempts", _INT),
+        _column("config_id", _TEXT),
+        _column("run_id", _TEXT),
+        _column("committed_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+SHOTS = pa.schema(
+    [
+        _column("video_id", _TEXT),
+        _column("shot_index", _INT),
+        _column("first_frame", _LONG),
+        _column("n_frames", _LONG),
+        _column("start_us", _LONG),
+        _column("end_us", _LONG),
+    ]
+)
+
+TRACKS = pa.schema(
+    [
+        _column("track_id", _TEXT),
+        _column("video_id", _TEXT),
+        _column("shot_index", _INT),
+        _column("track_index", _INT),
+        _column("first_frame", _LONG),
+        _column("n_frames", _LONG),
+        _column("start_us", _LONG),
+        _column("end_us", _LONG),  # pts of the last frame
+        _column("gaps", _INT),  # frames that the finder missed and the tracker filled in
+        _column("method", _TEXT),
+        _column("generator_id", _TEXT),
+        _column("psnr", _FLOAT),  # mean over frames, dB
+        _column("lpips", _FLOAT, null=True),
+        _column("flicker", _FLOAT, null=True),  # mean |dG - dI| over mean |dI|; null: nothing moves
+        _column("emotion", pa.int8(), null=True),  # the most probable one over the whole track
+        _column("emotion_counts", pa.list_(pa.field("element", _INT, nullable=False)), null=True),
+        _column("identity", _floats(), null=True),
+        _column("person_id", _TEXT, null=True),
+    ]
+)
+
+FRAMES = pa.schema(
+    [
+        _column("video_id", _TEXT),
+        _column("track_id", _TEXT),
+        _column("shot_index", _INT),
+        _column("track_index", _INT),
+        _column("frame_index", _LONG),
+        _column("pts_us", _LONG),
+        _column("w", _floats()),
+        _column("emotion", pa.int8(), null=True),
+        _column("emotion_probs", _floats(), null=True),
+        _column("quad", _floats()),  # 8: x, y of TL, BL, BR, TR in pixels of the upright film
+        _column("landmarks", _floats()),  # 136: x, y of the 68 iBUG points
+        _column("confidence", _FLOAT),  # 0: filled in
+        _column("psnr", _FLOAT),
+        _column("lpips", _FLOAT, null=True),
+    ]
+)
+
+SCHEMAS: dict[str, pa.Schema] = {"videos": VIDEOS, "shots": SHOTS, "tracks": TRACKS, "frames": FRAMES}
+
+
+def track_id(video_id: str, shot_index: int, track_index: int) -> str:
+    """Sorts as the film runs."""
+    return f"{video_id}-{shot_index:05d}-{track_index:03d}"
