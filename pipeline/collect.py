@@ -57,6 +57,7 @@ def collect(
     received: dict[str, _Received] = defaultdict(_Received)
     fates: list[Fate] = []
     errors: dict[str, ErrorRow] = {}
+    committing: set[str] = set()
 
     def keep(outcomes: list[Fate | ErrorRow]) -> None:
         for outcome in outcomes:
@@ -69,10 +70,11 @@ def collect(
     for result in results:
         if isinstance(result, ErrorRow):
             keep([result])
-        else:
+        elif result.video_id not in committing:  # a worker that was restarted may say the same twice
             on_result(result)
             received[result.video_id].add(result)
             if received[result.video_id].is_complete:
+                committing.add(result.video_id)
                 commits.start(inputs[result.video_id])
         keep(commits.finished(wait=False))
     keep(commits.finished(wait=True))

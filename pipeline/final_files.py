@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ class FinalFile:
 
 
 def write_frames(store: Store, video_id: str, tracks: Iterable[pa.Table]) -> list[FinalFile]:
-    """Whole tracks in their order, row groups of whole tracks near 256 rows (long tracks in slices of 256)."""
+    """Whole tracks in their order, row groups of whole tracks near 256 rows; long tracks in even slices."""
     files = []
     for content in _frame_files(tracks):
         files.append(_put(store, "frames", content, {"video_id": video_id}))
@@ -73,8 +74,11 @@ def _frame_files(tracks: Iterable[pa.Table]) -> Iterator[bytes]:
 
 
 def _slices(table: pa.Table) -> Iterator[pa.Table]:
-    for start in range(0, table.num_rows, ROWS_PER_GROUP):
-        yield table.slice(start, ROWS_PER_GROUP).combine_chunks()
+    """Even slices near ROWS_PER_GROUP, so that no group is a crumb."""
+    n_groups = max(1, round(table.num_rows / ROWS_PER_GROUP))
+    edges = [i * table.num_rows // n_groups for i in range(n_groups + 1)]
+    for start, end in itertools.pairwise(edges):
+        yield table.slice(start, end - start).combine_chunks()
 
 
 def _encoding(schema: pa.Schema) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def latents(todo: list[Input], job: Job, pools: Pools) -> Iterator[Receipt | Err
     # fmt: off
     ds = ray.data.from_blocks([pack(task.video_id, task) for task in todo])                   # one row per film
     ds = ds.map_batches(CutVideo, **_pool(job, pools, pools.cut_workers))                     # 1:N  segments
-    ds = ds.map_batches(FindFaces, **_pool(job, pools, pools.face_workers))                   # 1:N  clips, 0 is an answer
+    ds = ds.map_batches(FindFaces, **_pool(job, pools, pools.face_workers))                   # 1:N  clips; 0 counts
     ds = ds.map_batches(InvertAndStage, **_pool(job, pools, pools.invert_workers, gpu=True))  # 1:1  receipts
     # fmt: on
     for block in ds.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):

@@ -54,8 +54,8 @@ def _round(todo: list[Input], job: Job, pools: Pools, progress: Progress, summar
     for error in errors.values():
         if error.stage in {"staging", "commit"}:  # the dataset's fault, not the film's: no attempt is counted
             raise Interrupted(
-                f"{job.dataset} cannot be written ({error.message}); {len(summary.of('committed'))} films were committed; "
-                "mend it and run the same command again: what is staged will be used"
+                f"{job.dataset} cannot be written ({error.message}); {len(summary.of('committed'))} films are done; "
+                "mend it and run the same command again: what is staged is kept"
             )
     again: list[Input] = []
     for task in todo:
