@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from operators.latents.contact_sheet import SheetEntry, contact_sheet
 from operators.stylegan.load import load_generator
-from operators.video.frame_source import FrameSource
 
 from operators.faces.align import align_crop
+from operators.latents.contact_sheet import SheetEntry, contact_sheet
+from operators.video.frame_source import FrameSource
 from operators.video.probe import probe
 from pipeline.local_copy import local_copy
 from pipeline.read import Dataset

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from operators.puppets.astronaut import write_astronaut_movie
 from rich.console import Console
 from rich.table import Table
 
 from jobs.contact_sheet import write_contact_sheet
 from jobs.invert import InvertOptions, invert
+from operators.puppets.astronaut import write_astronaut_movie
 from pipeline.read import Dataset, open_dataset
 from pipeline.tables import CONTACT_SHEET, SAMPLE
 

@@ -49,7 +49,7 @@ def invert(options: InvertOptions, console: Console | None = None) -> int:
     summary, seconds = RunSummary(), 0.0
     if plan.todo:
         with engine(options.address), Progress(plan.todo, console=console).shown() as progress:
-            summary = run(plan.todo, job, _pools(options), progress)
+            summary = run(plan.todo, job, default_pools(options.workers, options.device), progress)
             seconds = progress.elapsed_s
     return _report(plan, summary, seconds, job, console)
 
@@ -71,15 +71,18 @@ def describe_job(options: InvertOptions) -> tuple[Job, dict[str, Any]]:
     return job, canonical
 
 
-def _pools(options: InvertOptions) -> Pools:
-    """Half of the cores find faces, the other half invert; with a GPU, all but one find faces for it."""
+def default_pools(workers: int | None, device: str) -> Pools:
+    """How many processes: enough that the stages that wait leave no core idle.
+
+    On a CPU: one inverter a core, and half as many face finders, which take about half of its time; the system shares
+    the cores out. With a GPU: one inverter for it, and all cores but one find faces for it.
+    """
     cores = os.cpu_count() or 1
-    if options.device == "cpu":
-        workers = options.workers or max(1, cores // 2)
-        return Pools(face_workers=workers, invert_workers=workers)
+    if device == "cpu":
+        return Pools(face_workers=workers or max(1, cores // 2), invert_workers=workers or cores)
     return Pools(
-        face_workers=options.workers or max(1, cores - 1),
-        invert_workers=options.workers or 1,
+        face_workers=workers or max(1, cores - 1),
+        invert_workers=workers or 1,
         clips_per_batch=8,  # tracks in lock step: fills the card at 256 px and still fits at 1024
         invert_gpus=1.0,
     )

@@ -34,17 +34,18 @@ def latents(todo: list[Input], job: Job, pools: Pools) -> Iterator[Receipt | Err
     """Results in the order in which they come to be. Not promised: a result for every input; a lost block is silent."""
     import ray.data
 
+    alone = len(todo) == 1
     # fmt: off
-    ds = ray.data.from_blocks([pack(task.video_id, task) for task in todo])                   # one row per film
-    ds = ds.map_batches(CutVideo, **_pool(job, pools, pools.cut_workers))                     # 1:N  segments
-    ds = ds.map_batches(FindFaces, **_pool(job, pools, pools.face_workers))                   # 1:N  clips; 0 counts
-    ds = ds.map_batches(InvertAndStage, **_pool(job, pools, pools.invert_workers, gpu=True))  # 1:1  receipts
+    ds = ray.data.from_blocks([pack(task.video_id, task) for task in todo])                     # one row per film
+    ds = ds.map_batches(CutVideo, **_pool(job, pools, pools.cut_workers, alone=alone))          # 1:N  segments
+    ds = ds.map_batches(FindFaces, **_pool(job, pools, pools.face_workers, alone=alone))        # 1:N  clips; 0 counts
+    ds = ds.map_batches(InvertAndStage, **_pool(job, pools, pools.invert_workers, alone=alone, gpu=True))  # 1:1
     # fmt: on
     for block in ds.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         yield from unpack(block)
 
 
-def _pool(job: Job, pools: Pools, workers: int, *, gpu: bool = False) -> dict[str, Any]:
+def _pool(job: Job, pools: Pools, workers: int, *, alone: bool, gpu: bool = False) -> dict[str, Any]:
     from ray.data import ActorPoolStrategy
 
     return {
@@ -54,8 +55,10 @@ def _pool(job: Job, pools: Pools, workers: int, *, gpu: bool = False) -> dict[st
         "batch_format": "pyarrow",
         "num_cpus": _cpu_share(pools),
         "num_gpus": pools.invert_gpus if gpu else 0,
-        # Ray Data's own default retries a film that kills its process for ever.
-        "ray_remote_args_fn": lambda: {"max_restarts": -1, "max_task_retries": 2},
+        # Ray Data's own default retries a film that kills its process for ever. Alone, a film gets one try a round:
+        # the rounds are the attempts. Among others it gets three: a worker that dies takes its neighbours' rows along.
+        "max_restarts": -1,
+        "max_task_retries": 0 if alone else 2,
     }
 
 
@@ -72,7 +75,8 @@ def engine(address: str | None, *, cpus: int | None = None) -> Iterator[None]:
     """Ray, started here or joined at `address`, quiet and with the settings that the flow relies on."""
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its C++ half warns about what is handled here
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # new behaviour; the old one only warns
-    warnings.filterwarnings("ignore", module="ray")
+    # The retry options have no other way in until Ray 2.64, which pyproject.toml excludes for that reason.
+    warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
     import ray
     from ray.data import DataContext
 

@@ -66,9 +66,8 @@ class CutVideo:
             yield from errors.rows
 
     def _cut(self, task: Input, at: Callable[[Stage], None]) -> Cut:
-        from operators.video.segments import cut_segments
-
         from operators.video.probe import probe
+        from operators.video.segments import cut_segments
 
         settings = self.job.config.shots
         at("probe")
@@ -83,11 +82,10 @@ class FindFaces:
     """Segment -> its aligned tracks (0 is an answer), each with its expression. Needs no torch."""
 
     def __init__(self, job: Job) -> None:
-        from operators.video.frame_source import FrameSource
-
         from operators.emotion.onnx_emotion import OnnxEmotion
         from operators.faces.find_tracks import FindTracks
         from operators.faces.finder import make_finder
+        from operators.video.frame_source import FrameSource
 
         self.job = job
         self.frames = FrameSource()
@@ -142,8 +140,9 @@ class InvertAndStage:
 
     def __init__(self, job: Job) -> None:
         import torch
-        from operators.inversion.inverter import make_inverter
         from operators.stylegan.load import load_generator
+
+        from operators.inversion.inverter import make_inverter
 
         # One thread, whatever the pool's size: more threads sum in another order, and equal jobs must give equal bits.
         torch.set_num_threads(1)

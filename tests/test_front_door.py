@@ -4,9 +4,9 @@ import subprocess
 import sys
 import time
 
-import latentreel
 import typer.main
 
+import latentreel
 from jobs.cli import app
 
 OPTIONS = {

@@ -20,8 +20,8 @@ def _staged(path: Path, segments: list[list[dict]]) -> tuple[Staging, Cut]:
     n_frames = 1
     for segment_index, parts in enumerate(segments):
         keys = []
-        for part in parts:
-            part = dict(part)
+        for given in parts:
+            part = dict(given)
             first, n = part.pop("first"), part.pop("n")
             placing = {name: part.pop(name) for name in ("x", "warmup_frames", "emotion") if name in part}
             key = builders.part_key(segment=segment_index, **part)

@@ -64,7 +64,7 @@ def test_a_forgotten_film_can_be_committed_again(tmp_path: Path) -> None:
     job, canonical = builders.job(str(tmp_path))
     tables, _ = open_or_create(job, canonical, anew=False)
     app = app_id("videos", "v1", job.config_id)
-    row = {field: None for field in tables.open("videos").to_pyarrow_dataset().schema.names}
+    row = dict.fromkeys(tables.open("videos").to_pyarrow_dataset().schema.names)
     row |= dict(video_id="v1", uri="a", bytes=1, n_tracks=0, n_latents=0, status="quarantined", attempts=3)
     row |= dict(config_id=job.config_id, run_id="r", committed_at=0)
     from schemas.tables import VIDEOS

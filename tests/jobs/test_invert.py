@@ -1,0 +1,133 @@
+"""`latentreel invert`, the whole road on real Ray: what arrives, how often, and what bad input does."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.read import open_dataset
+from tests.jobs.conftest import FAST, Run, assert_equal_datasets, rows
+
+
+def test_the_road_gives_queryable_latents(undisturbed: Path) -> None:
+    dataset = open_dataset(str(undisturbed))
+    (video,) = dataset.videos.to_pylist()
+    assert (video["status"], video["n_shots"], video["n_tracks"]) == ("committed", 3, 2)
+    assert video["n_latents"] == dataset.frames.num_rows == sum(dataset.tracks["n_frames"].to_pylist())
+    assert dataset.tracks["shot_index"].to_pylist() == [0, 2]  # the shot between shows no face
+    assert dataset.tracks["emotion"].null_count == 2  # no network was given
+    w_TLD = dataset.track(dataset.tracks["track_id"][0].as_py())
+    assert w_TLD.shape == (dataset.tracks["n_frames"][0].as_py(), 10, 512)
+    np.testing.assert_array_equal(w_TLD, w_TLD.astype(np.float16).astype(np.float32))
+    assert np.ptp(w_TLD, axis=0).max() > 0, "the latent follows the face"
+    assert not (undisturbed / "_staging").exists() or not any((undisturbed / "_staging").rglob("*.parquet"))
+
+
+def test_two_workers_give_the_same_tables(latentreel: Run, movie: Path, undisturbed: Path, tmp_path: Path) -> None:
+    done = latentreel("invert", movie, "-o", tmp_path / "d", "--workers", "2", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert_equal_datasets(tmp_path / "d", undisturbed)
+
+
+def test_a_second_run_changes_nothing(latentreel: Run, movie: Path, undisturbed: Path) -> None:
+    before = {name: open_dataset(str(undisturbed)).tables.open(name).version() for name in rows(undisturbed)}
+    done = latentreel("invert", movie, "-o", undisturbed, *FAST)
+    assert done.returncode == 0, done.stderr
+    assert "1 films are in" in done.stderr
+    assert before == {name: open_dataset(str(undisturbed)).tables.open(name).version() for name in before}
+
+
+def test_bad_films_stop_nobody(latentreel: Run, movie: Path, undisturbed: Path, tmp_path: Path) -> None:
+    """One good film among a missing path, an unreadable file, a text file and a copy: exit code 1, each one named."""
+    (tmp_path / "text.mp4").write_text("this is no film\n")
+    (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")  # unreadable, for root too
+    (tmp_path / "empty").mkdir()
+    shutil.copy(movie, tmp_path / "copy.mp4")
+    bad = [tmp_path / name for name in ("gone.mp4", "loop.mp4", "text.mp4", "empty", "*.nope")]
+    done = latentreel("invert", *bad, movie, tmp_path / "copy.mp4", "-o", tmp_path / "d", *FAST)
+    assert done.returncode == 1, done.stderr
+    for path in bad:
+        (line,) = [line for line in done.stderr.splitlines() if str(path) in line]
+        assert line.startswith(("failed", "quarantined")), line
+    assert "Traceback" not in done.stderr
+    assert "same bytes as" in done.stderr
+    statuses = open_dataset(str(tmp_path / "d")).sql("select status, count(*) from videos group by 1 order by 1")
+    assert statuses.fetchall() == [("committed", 1), ("quarantined", 1)]
+    assert rows(tmp_path / "d")["frames"].equals(rows(undisturbed)["frames"])
+
+    status = latentreel("status", tmp_path / "d")
+    assert (status.returncode, "text.mp4" in status.stdout) == (1, True)
+    again = latentreel("invert", tmp_path / "text.mp4", "-o", tmp_path / "d", *FAST)
+    assert again.returncode == 1
+    assert "quarantined by an earlier run" in again.stderr
+    assert latentreel("retry", tmp_path / "d").returncode == 0
+    assert latentreel("status", tmp_path / "d").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        pytest.param(["gone.mp4"], "no such file or folder", id="missing_path"),
+        pytest.param(["empty"], "holds no films", id="empty_folder"),
+        pytest.param(["*.mp4"], "no file matches", id="glob_without_a_match"),
+        pytest.param(["film.dat", "--generator", "random-65"], "random-65", id="unknown_generator"),
+        pytest.param(["film.dat", "--generator", "gone.safetensors"], "gone.safetensors", id="missing_generator"),
+        pytest.param(["film.dat", "--method", "magic"], "inversion.method", id="unknown_method"),
+        pytest.param(["film.dat", "--set", "faces.speed=3"], "faces.speed", id="unknown_setting"),
+        pytest.param(["film.dat", "--emotion", "gone.onnx"], "gone.onnx", id="missing_emotion_network"),
+        pytest.param(["film.dat", "--config", "gone.yaml"], "gone.yaml", id="missing_config"),
+        pytest.param(["film.dat", "-o", "film.dat"], "is a file", id="dataset_is_a_file"),
+        pytest.param(["film.dat", "-o", "foreign"], "holds other files", id="dataset_is_someone_elses"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(latentreel: Run, tmp_path: Path, words: list[str], says: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "thesis.doc").touch()
+    (tmp_path / "film.dat").write_text("x")
+    words = words if "-o" in words else [*words, "-o", "dataset"]
+    done = latentreel("invert", *words, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("latentreel: ")
+    assert says in line
+
+
+def test_another_configuration_is_refused(latentreel: Run, movie: Path, undisturbed: Path) -> None:
+    done = latentreel("invert", movie, "-o", undisturbed, *FAST, "--method", "naive")
+    assert done.returncode == 2
+    assert "inversion.method: naive, not sequential" in done.stderr
+
+
+def test_a_real_trailer(latentreel: Run, media: Path, tmp_path: Path) -> None:
+    """Cuts exactly as in the truth file; tracks in the shots that show a face and in no other."""
+    import json
+
+    films = [media / "trailer_cuts.mp4", media / "talk_d0.mp4"]
+    done = latentreel("invert", *films, "-o", tmp_path / "d", "--generator", "random-64", *FAST)
+    assert done.returncode == 0, done.stderr
+    truth = json.loads((media / "trailer_cuts.json").read_text())
+    dataset = open_dataset(str(tmp_path / "d"))
+    trailer = "(select video_id from videos where uri like '%trailer_cuts.mp4')"
+    starts = dataset.sql(f"select first_frame from shots where video_id = {trailer} order by 1").fetchall()
+    assert [row[0] for row in starts] == [0, *truth["cuts"]]
+    with_track = dataset.sql(f"select distinct shot_index from tracks where video_id = {trailer} order by 1").fetchall()
+    assert [row[0] for row in with_track] == [s["index"] for s in truth["segments"] if s["face"]]
+    counts = dataset.sql("select (select count(*) from frames) = (select sum(n_latents) from videos)").fetchall()
+    assert counts == [(True,)]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to become another user")
+def test_a_file_without_permission_is_named(latentreel: Run, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    for parent in list(tmp_path.parents)[:-2]:
+        parent.chmod(0o755)
+    (tmp_path / "secret.mp4").write_text("x")
+    (tmp_path / "secret.mp4").chmod(0)
+    (tmp_path / "d").mkdir(mode=0o777)
+    (tmp_path / "d").chmod(0o777)
+    done = latentreel("invert", tmp_path / "secret.mp4", "-o", tmp_path / "d" / "d", user="nobody", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "permission denied" in done.stderr.lower()
