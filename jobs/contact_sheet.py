@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from operators.stylegan.load import load_generator
 
 from operators.faces.align import align_crop
 from operators.latents.contact_sheet import SheetEntry, contact_sheet
+from operators.stylegan.checkpoint import load_generator
+from operators.stylegan.generator import Generator
 from operators.video.frame_source import FrameSource
 from operators.video.probe import probe
 from pipeline.local_copy import local_copy
@@ -39,14 +40,14 @@ def _entries(dataset: Dataset) -> Iterator[SheetEntry]:
     with FrameSource() as source:
         for track in tracks.to_arrow_table().to_pylist():
             rows = _three_frames(dataset, track)
-            crops = _crops(source, track, rows, px=generator.resolution, supersample=config.faces.supersample)
+            crops_NRRC = _crops(source, track, rows, px=generator.resolution, supersample=config.faces.supersample)
             w_NLD = np.array([row["w"] for row in rows], np.float32).reshape(-1, generator.num_ws, generator.w_dim)
             yield SheetEntry(
                 track_id=track["track_id"],
                 shot_index=track["shot_index"],
-                frame_indices=tuple(row["frame_index"] for row in rows),
-                crops=tuple(crops),
-                reconstructions=tuple(_pictures(generator, w_NLD)),
+                frame_index=tuple(row["frame_index"] for row in rows),
+                crops_NRRC=crops_NRRC,
+                reconstructions_NSSC=_pictures(generator, w_NLD),
                 emotion=None if track["emotion"] is None else EMOTIONS[track["emotion"]],
                 psnr=track["psnr"],
             )
@@ -68,17 +69,20 @@ def _three_frames(dataset: Dataset, track: dict[str, Any]) -> list[dict[str, Any
 
 def _crops(
     source: FrameSource, track: dict[str, Any], rows: list[dict[str, Any]], *, px: int, supersample: int
-) -> Iterator[NDArray[np.uint8]]:
+) -> NDArray[np.uint8]:
+    crops = []
     with local_copy(Input(uri=track["uri"], video_id=track["video_id"], bytes=0)) as path:
         video = probe(path, uri=track["uri"], video_id=track["video_id"])
         for row in rows:
             (frame,) = source.read(video, path, first_frame=row["frame_index"], n_frames=1)
             quad_42 = np.array(row["quad"], np.float32).reshape(4, 2)
-            yield align_crop(frame.rgb_HWC, quad_42, crop_px=px, supersample=supersample)
+            crops.append(align_crop(frame.rgb_HWC, quad_42, crop_px=px, supersample=supersample))
+    return np.stack(crops)
 
 
 @torch.inference_mode()
-def _pictures(generator: torch.nn.Module, w_NLD: NDArray[np.float32]) -> Iterator[NDArray[np.uint8]]:
-    picture_NCRR = generator.synthesis(torch.from_numpy(w_NLD))
-    grey_NRRC = ((picture_NCRR.movedim(1, -1) + 1) * 127.5).round().clamp(0, 255)
-    yield from grey_NRRC.to(torch.uint8).numpy()
+def _pictures(generator: Generator, w_NLD: NDArray[np.float32]) -> NDArray[np.uint8]:
+    picture_N3RR = generator.synthesis(torch.from_numpy(w_NLD))
+    levels_NRR3 = ((picture_N3RR.movedim(1, -1) + 1) * 127.5).round().clamp(0, 255)
+    pictures: NDArray[np.uint8] = levels_NRR3.to(torch.uint8).numpy()
+    return pictures

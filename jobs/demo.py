@@ -20,7 +20,6 @@ def demo(output: str) -> int:
     if not movie.exists():
         folder.mkdir(parents=True, exist_ok=True)
         write_astronaut_movie(movie)
-    # Three steps a second of waiting: enough to see a face come out of random weights.
     code = invert(InvertOptions(sources=(str(movie),), dataset=output), console)
 
     dataset = open_dataset(output)
@@ -31,9 +30,14 @@ def demo(output: str) -> int:
     console.print(
         f'{n_frames} frames of faces are in {output}: latentreel query {output} "select count(*) from frames"'
     )
-    console.print(f"contact sheet: {sheet}  (top: the aligned face; below: what the generator makes of its latent)")
+    console.print(
+        f"contact sheet: {sheet}  (top: the aligned face; below: what the generator makes of its latent)",
+        soft_wrap=True,
+    )
     if dataset.properties["generator_id"].startswith("random"):
-        console.print("the generator has random weights: it shows the road, not the quality of trained ones")
+        console.print(
+            "the generator has random weights: it shows the road, not the quality of trained ones", soft_wrap=True
+        )
     return code
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from operators.emotion.manifest import emotion_id
 from pipeline.flow import Pools, engine
@@ -95,25 +96,32 @@ def _refuse_if_nothing_can_start(plan: Plan) -> None:
 
 def _announce(plan: Plan, job: Job, console: Console) -> None:
     for problem in plan.problems:
-        console.print(f"[red]failed[/] {problem.source}: {problem.message}")
+        _say(console, "[red]failed[/]", f"{problem.source}: {problem.message}")
     for uri, twin in plan.doubles.items():
-        console.print(f"[dim]same bytes as {twin}, done once:[/] {uri}")
+        _say(console, "[dim]same bytes[/]", f"as {twin}, done once: {uri}")
     for uri, reason in plan.quarantined.items():
-        console.print(f"[red]quarantined[/] by an earlier run: {uri}: {reason} (`latentreel retry` clears it)")
+        _say(console, "[red]quarantined[/]", f"by an earlier run: {uri}: {reason} (`latentreel retry` clears it)")
     if plan.done:
-        console.print(f"{len(plan.done)} films are in {job.dataset} already")
+        _say(console, "", f"{len(plan.done)} films are in {job.dataset} already")
     if plan.todo and job.config.emotion.model is None:
-        console.print("no expression network was given (--emotion): the emotion columns stay null")
+        _say(console, "", "no expression network was given (--emotion): the emotion columns stay null")
 
 
 def _report(plan: Plan, summary: RunSummary, seconds: float, job: Job, console: Console) -> int:
     for fate in summary.of("quarantined"):
-        console.print(f"[red]quarantined[/] {fate.uri}: {fate.stage}: {fate.reason}")
+        _say(console, "[red]quarantined[/]", f"{fate.uri}: {fate.stage}: {fate.reason}")
     if plan.todo:
         committed, no_faces, bad = (len(summary.of(s)) for s in ("committed", "no_faces", "quarantined"))
         n_tracks, n_latents = summary.total("n_tracks"), summary.total("n_latents")
-        console.print(
+        _say(
+            console,
+            "",
             f"{len(plan.todo)} films in {clock(seconds)}: {committed} committed, {no_faces} without a face, "
-            f"{bad} quarantined; {n_tracks} tracks, {n_latents} latents in {job.dataset}"
+            f"{bad} quarantined; {n_tracks} tracks, {n_latents} latents in {job.dataset}",
         )
     return 1 if plan.problems or plan.quarantined or summary.of("quarantined") else 0
+
+
+def _say(console: Console, mark: str, text: str) -> None:
+    """One line is one message, also where it is wider than the screen; brackets in a file's name are no markup."""
+    console.print(f"{mark} {escape(text)}".lstrip(), soft_wrap=True)

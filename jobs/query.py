@@ -1,25 +1,26 @@
 """latentreel query DATASET "SQL": DuckDB over the committed films; table, csv, json or parquet out."""
 
-from typing import Any, Literal, get_args
+from typing import Any
 
+import duckdb
 from rich.console import Console
 from rich.table import Table
 
 from pipeline.read import open_dataset
 from schemas.errors import WrongUse
 
-Form = Literal["table", "csv", "json", "parquet"]
+FORMS = ("table", "csv", "json", "parquet")
 ROWS_SHOWN = 100  # a screen or two; the other formats give all rows
 CELL_CHARS = 60  # a latent printed in full would be 100 kB
 
 
-def query(dataset: str, sql: str, *, form: Form = "table", output: str | None = None) -> int:
+def query(dataset: str, sql: str, *, form: str = "table", output: str | None = None) -> int:
     """Prints or writes the rows of one SELECT. Gives the exit code.
 
     Raises: WrongUse for bad SQL (DuckDB's message and the columns there are) or an unknown format.
     """
-    if form not in get_args(Form):
-        raise WrongUse(f"--format {form}: choose one of {', '.join(get_args(Form))}")
+    if form not in FORMS:
+        raise WrongUse(f"--format {form}: choose one of {', '.join(FORMS)}")
     if form == "parquet" and output is None:
         raise WrongUse("--format parquet is binary; name a file with -o")
     opened = open_dataset(dataset)
@@ -34,7 +35,10 @@ def query(dataset: str, sql: str, *, form: Form = "table", output: str | None = 
 
 def _print_table(relation: Any) -> None:
     table = Table(*relation.columns)
-    rows = relation.limit(ROWS_SHOWN + 1).fetchall()
+    try:
+        rows = relation.limit(ROWS_SHOWN + 1).fetchall()
+    except duckdb.Error as err:  # some questions are only found wrong while they are answered
+        raise WrongUse(" ".join(str(err).split())) from err
     for row in rows[:ROWS_SHOWN]:
         table.add_row(*(_cell(value) for value in row))
     console = Console()

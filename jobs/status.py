@@ -1,6 +1,7 @@
 """latentreel status DATASET: films by their fate, the reasons of quarantine, and sizes."""
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pipeline.read import Dataset, open_dataset
@@ -21,7 +22,9 @@ def status(dataset: str) -> int:
     reasons = opened.sql("select uri, stage, attempts, reason from videos where status = 'quarantined' order by uri")
     rows = reasons.fetchall()
     for uri, stage, attempts, reason in rows:
-        console.print(f"[red]quarantined[/] {uri} at {stage}, attempt {attempts}: {reason}", soft_wrap=True)
+        console.print(
+            f"[red]quarantined[/] {escape(uri)} at {stage}, attempt {attempts}: {escape(reason)}", soft_wrap=True
+        )
     if rows:
         console.print(f"`latentreel retry {dataset}` lets the next `invert` try them again")
     return 1 if rows else 0

@@ -4,8 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from operators.stylegan.load import load_generator
-
+    from operators.stylegan.checkpoint import load_generator
     from pipeline.read import Dataset
     from pipeline.read import open_dataset as open  # noqa: A004
 
@@ -13,7 +12,7 @@ __all__ = ["Dataset", "load_generator", "open"]
 
 _HOMES = {
     "Dataset": ("pipeline.read", "Dataset"),
-    "load_generator": ("operators.stylegan.load", "load_generator"),
+    "load_generator": ("operators.stylegan.checkpoint", "load_generator"),
     "open": ("pipeline.read", "open_dataset"),
 }
 

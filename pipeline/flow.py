@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,20 +74,21 @@ def _cpu_share(pools: Pools) -> float:
 @contextmanager
 def engine(address: str | None, *, cpus: int | None = None) -> Iterator[None]:
     """Ray, started here or joined at `address`, quiet and with the settings that the flow relies on."""
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its C++ half warns about what is handled here
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its C++ half warns about what is handled here …
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # new behaviour; the old one only warns
     # The retry options have no other way in until Ray 2.64, which pyproject.toml excludes for that reason.
     warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
     import ray
     from ray.data import DataContext
 
-    ray.init(
-        address=address,
-        num_cpus=None if address else cpus,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    with _silent_stderr():  # … and then says that it was told not to
+        ray.init(
+            address=address,
+            num_cpus=None if address else cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = DataContext.get_current()
@@ -98,3 +100,18 @@ def engine(address: str | None, *, cpus: int | None = None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """For what is written past Python. What goes wrong in the block is an exception all the same."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

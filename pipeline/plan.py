@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import fsspec
 
-from operators.video.video_id import hash_stream
+from operators.video.video_id import video_id_of
 from pipeline.sources import Problem, expand_sources
 from pipeline.tables import Tables
 from schemas.job import Input
@@ -54,10 +54,10 @@ def _identify(uri: str) -> Input | Problem:
         if info["type"] != "file":
             return Problem(uri, f"is a {info['type']}, not a file; name a film")
         with fs.open(path, "rb") as stream:
-            video_id, n_bytes = hash_stream(stream)
+            video_id = video_id_of(stream)
     except OSError as err:
         return Problem(uri, f"cannot be read ({err.strerror or err}); check the path and its permissions")
-    return Input(uri=uri, video_id=video_id, bytes=n_bytes)
+    return Input(uri=uri, video_id=video_id, bytes=int(info["size"]))
 
 
 def _fates(tables: Tables) -> dict[str, tuple[str, str | None]]:

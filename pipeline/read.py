@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -63,8 +63,8 @@ class Dataset:
             raise WrongUse("that statement gives no rows; the views are read-only: write a SELECT")
         return relation
 
-    def write(self, query: str, path: str, *, form: Literal["csv", "json", "parquet"]) -> None:
-        """Writes the rows of a SELECT to a file; JSON is one array of objects. Raises: WrongUse as `sql`."""
+    def write(self, query: str, path: str, *, form: str) -> None:
+        """Writes the rows of a SELECT as csv, json (one array of objects) or parquet. Raises: WrongUse as `sql`."""
         self.sql(query).create_view("_result", replace=True)
         options = "format json, array true" if form == "json" else f"format {form}"
         try:

@@ -140,9 +140,9 @@ class InvertAndStage:
 
     def __init__(self, job: Job) -> None:
         import torch
-        from operators.stylegan.load import load_generator
 
         from operators.inversion.inverter import make_inverter
+        from operators.stylegan.checkpoint import load_generator
 
         # One thread, whatever the pool's size: more threads sum in another order, and equal jobs must give equal bits.
         torch.set_num_threads(1)

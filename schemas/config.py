@@ -34,9 +34,11 @@ class FaceSettings(_Settings):
     """How faces are found, followed and aligned."""
 
     finder: Literal["dlib", "face-alignment"] = "dlib"  # dlib: no download, and the predictor that aligned FFHQ
-    detect_px: int = Field(640, ge=80)  # longer side seen by the detector: 16 ms a frame; larger finds smaller faces
-    min_score: float = 0.0  # of dlib's margin; at -0.3 wallpaper begins. face-alignment has its own floor (0.5 or 0.65)
-    fan_detector: Literal["s3fd", "blazeface"] = "s3fd"  # of face-alignment: s3fd sees crowds, blazeface is 50x cheaper
+    detect_px: int = Field(
+        960, ge=80
+    )  # longer side dlib sees: a face needs 80 px of it; 640: half the time, fewer faces
+    min_score: float = 0.1  # of dlib's margin: folds of cloth reach 0.06, faces rarely stay below 0.2
+    fan_detector: Literal["s3fd", "blazeface"] = "s3fd"  # of face-alignment; on a CPU 5 s a frame and 0.02 s
     min_face_px: int = Field(32, ge=8)  # shorter side of a box in the film; smaller cannot be inverted
     min_track_s: float = Field(0.3, ge=0)  # shorter tracks are mostly false finds
     max_gap_s: float = Field(0.5, ge=0)  # the detector's blinks are filled in and marked; longer gaps split the track
@@ -50,10 +52,12 @@ class InversionSettings(_Settings):
     """How a face becomes a latent."""
 
     method: Literal["naive", "sequential"] = "sequential"
-    first_steps: int = Field(200, ge=1)  # naive: every frame; sequential: the head of a track
-    next_steps: int = Field(25, ge=1)  # sequential: every later frame, from the latent before it
-    learning_rate: float = Field(0.05, gt=0)
-    latent_weight: float = Field(0.01, ge=0)  # sequential: price of moving away from the frame before
+    first_steps: int = Field(300, ge=1)  # naive: every frame; sequential: the head of a track
+    next_steps: int = Field(20, ge=1)  # sequential: every later frame, from the latent before it
+    learning_rate: float = Field(0.3, gt=0)  # from the mean; in spreads of the generator's w, as all distances here
+    next_learning_rate: float = Field(0.04, gt=0)  # larger shakes still faces, smaller lags behind fast ones
+    pyramid_weight: float = Field(0.05, ge=0)  # of edges against colours
+    latent_weight: float = Field(0.1, ge=0)  # sequential: price of moving away from the frame before
 
 
 class EmotionSettings(_Settings):

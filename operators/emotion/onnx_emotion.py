@@ -1,0 +1,103 @@
+"""Read the expression of each frame of a face clip with an ONNX network.
+
+T frames, R crop side in pixels, S side of the network's input, C its channels, 68 landmarks, 7 EmoPy expressions.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from PIL import Image
+
+from operators.emotion.manifest import read_model
+from operators.faces.quad import into_crop
+from operators.faces.smoothing import smooth_along_time
+from schemas.clips import TrackClip
+from schemas.config import EmotionSettings
+from schemas.emotions import N_EMOTIONS
+from schemas.errors import WrongUse
+
+FOREHEAD = (
+    0.25  # of the landmarks' height, added above the brows: what a face detector's box shows and 68 points do not
+)
+FRAMES_PER_PASS = 32  # so that memory follows this number, not the clip's length
+
+
+class OnnxEmotion:
+    """TrackClip -> the same clip with emotion_probs_T7, in EmoPy order, smoothed along the track; rows sum to 1.
+
+    The network sees a tight square around the face, cut from the aligned crop: a crop of 64 px holds a face of some
+    30 px, which is enlarged to what the network takes and read less surely than one of 256 px.
+    Takes: an .onnx with its manifest beside it (see manifest.py). It runs in ONNX Runtime, on the CPU, in one thread.
+    Raises: WrongUse when the model or the manifest is missing, wrong, or does not fit the other.
+    Not promised: equal bits on another kind of CPU.
+    """
+
+    def __init__(self, model_path: str | Path, settings: EmotionSettings):
+        self.settings = settings
+        model, self.manifest = read_model(model_path)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1  # workers share the machine; and a sum's order must not depend on the machine
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # errors are raised; the library's own lines would tear the progress display
+        side, channels = self.manifest.size_px, self.manifest.channels
+        try:
+            self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            outputs = self._run(np.zeros((1, side, side, channels), np.float32))
+        except Exception as err:  # ONNX Runtime's errors have no common base below Exception
+            reason = " ".join(str(err).split())[:200]
+            raise WrongUse(f"expression model {model_path} does not run: {reason}; give a network that fits") from err
+        if outputs.shape != (1, N_EMOTIONS):
+            raise WrongUse(
+                f"expression model {model_path}: one face gives outputs {outputs.shape}, expected (1, {N_EMOTIONS}); "
+                "give a network of the seven expressions"
+            )
+
+    def __call__(self, clip: TrackClip) -> TrackClip:
+        """Takes a clip with or without probabilities; gives it with those of this network."""
+        track = clip.track
+        landmarks_T682 = into_crop(track.landmarks_T682, track.quad_T42, clip.crop_px)
+        boxes_T4 = _face_squares(landmarks_T682, self.manifest.crop_margin)
+        probs_T7 = np.empty((track.n_frames, N_EMOTIONS), np.float32)
+        for start in range(0, track.n_frames, FRAMES_PER_PASS):
+            here = slice(start, start + FRAMES_PER_PASS)
+            faces = [self._face(crop, box) for crop, box in zip(clip.crops_TRRC[here], boxes_T4[here], strict=True)]
+            # Scattered, not gathered: output i of the network is EmoPy's to_emopy[i]
+            probs_T7[here, self.manifest.to_emopy] = self._probabilities(self._run(np.stack(faces)))
+        smooth_T7 = smooth_along_time(probs_T7, track.pts_us, self.settings.smooth_s)
+        smooth_T7 /= smooth_T7.sum(axis=1, keepdims=True)
+        return replace(clip, track=replace(track, emotion_probs_T7=smooth_T7))
+
+    def _face(self, crop_RRC: NDArray[np.uint8], box_4: NDArray[np.float64]) -> NDArray[np.float32]:
+        """The square of the crop, borders repeated, at the network's size and in its range."""
+        side = self.manifest.size_px
+        over = int(max(0, np.ceil(-box_4.min()), np.ceil(box_4.max() - len(crop_RRC))))
+        picture = Image.fromarray(np.pad(crop_RRC, ((over, over), (over, over), (0, 0)), "edge"))
+        x0, y0, x1, y1 = (float(v) + over for v in box_4)
+        picture = picture.resize((side, side), Image.Resampling.BILINEAR, box=(x0, y0, x1, y1))
+        if self.manifest.colour == "grey":
+            picture = picture.convert("L")
+        face_SSC = np.asarray(picture, np.float32).reshape(side, side, -1)
+        return (face_SSC - np.array(self.manifest.mean, np.float32)) * np.float32(self.manifest.scale)
+
+    def _run(self, faces_TSSC: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.manifest.layout == "NCHW":
+            faces_TSSC = np.ascontiguousarray(np.moveaxis(faces_TSSC, -1, 1))
+        (outputs,) = self.session.run(None, {self.session.get_inputs()[0].name: faces_TSSC})
+        return np.asarray(outputs, np.float32)
+
+    def _probabilities(self, outputs_T7: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.manifest.output == "probabilities":
+            return outputs_T7
+        powers = np.exp(outputs_T7 - outputs_T7.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+
+def _face_squares(landmarks_T682: NDArray[np.float32], margin: float) -> NDArray[np.float64]:
+    """Squares x0, y0, x1, y1 around the faces, in the crop's pixels counted from its corner."""
+    low, high = landmarks_T682.min(axis=1) + 0.5, landmarks_T682.max(axis=1) + 0.5
+    low = low - np.array([0.0, FOREHEAD]) * (high - low)
+    centre, half = (low + high) / 2, (high - low).max(axis=1, keepdims=True) * (1 + margin) / 2
+    return np.concatenate([centre - half, centre + half], axis=1).astype(np.float64)

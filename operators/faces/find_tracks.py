@@ -1,0 +1,153 @@
+"""Find, follow and align the faces of one segment.
+
+T frames of a track, R crop side in pixels, 68 landmarks and 4 corners of 2 coordinates.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.faces.align import align_crop
+from operators.faces.finder import Face, FaceFinder
+from operators.faces.parts import cut_into_parts
+from operators.faces.quad import quads_from_landmarks
+from operators.faces.smoothing import smooth_along_time
+from operators.faces.tracking import LinkedTrack, link_faces
+from schemas.clips import FaceTrack, PartKey, TrackClip
+from schemas.config import FaceSettings
+from schemas.errors import BadInput
+from schemas.video import Frame, Segment, Shot
+
+Read = Callable[[], Iterable[Frame]]
+"""Gives a segment's frames, decode_first to decode_first + decode_n, in order. May be called twice."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Seen:
+    """What the first pass knows of the segment: `faces[i]` and `pts_us[i]` belong to frame decode_first + i."""
+
+    faces: list[list[Face]]
+    pts_us: NDArray[np.int64]
+
+
+class FindTracks:
+    """Segment -> the track clips of its faces, ordered by shot, track and part; an empty list is an answer.
+
+    The film is read twice: the first pass keeps only boxes and landmarks, the second cuts the crops, because a crop
+    needs the track's smoothed quad, which needs later frames. Keeping the frames instead would cost 1.5 GB for ten
+    seconds of 1080p; memory here follows the crops that are given back.
+
+    Takes: `finder`; `crop_px`, the side of the crops. The result depends on the segment and its frames alone.
+    Raises: BadInput when `read` does not give the segment's frames; ValueError when one clip cannot hold a frame.
+    Not promised: that a face keeps its track_index from one segment of a long shot to the next.
+    """
+
+    def __init__(self, finder: FaceFinder, settings: FaceSettings, *, crop_px: int):
+        self.finder = finder
+        self.settings = settings
+        self.crop_px = crop_px
+        self.frames_max = settings.clip_bytes_max // (crop_px * crop_px * 3)
+        if self.frames_max <= settings.warmup_frames:
+            raise ValueError(
+                f"clip_bytes_max {settings.clip_bytes_max} holds {self.frames_max} crops of {crop_px} px, warm-up is "
+                f"{settings.warmup_frames}; raise it to {(settings.warmup_frames + 1) * crop_px * crop_px * 3} or more"
+            )
+
+    def __call__(self, segment: Segment, read: Read) -> list[TrackClip]:
+        """Takes: `read`, which gives the segment's frames in order and is called at most twice."""
+        seen = self._find(segment, read)
+        tracks = [track for shot in segment.shots for track in self._follow(segment, shot, seen)]
+        if not tracks:
+            return []
+        return self._cut_crops(segment, read, tracks)
+
+    def _find(self, segment: Segment, read: Read) -> _Seen:
+        faces, pts_us = [], []
+        for frame in _checked(segment, read):
+            faces.append(self.finder(frame.rgb_HWC))
+            pts_us.append(frame.pts_us)
+        return _Seen(faces=faces, pts_us=np.array(pts_us, np.int64))
+
+    def _follow(self, segment: Segment, shot: Shot, seen: _Seen) -> list[FaceTrack]:
+        offset = segment.decode_first
+        first = max(shot.first_frame, offset)
+        end = min(shot.end_frame, offset + segment.decode_n)
+        linked = link_faces(
+            seen.faces[first - offset : end - offset],
+            seen.pts_us[first - offset : end - offset],
+            first_frame=first,
+            max_gap_s=self.settings.max_gap_s,
+            min_track_s=self.settings.min_track_s,
+            open_end=end < shot.end_frame,
+        )
+        kept = [track for track in linked if track.end_frame > segment.first_frame]
+        return [
+            part
+            for track_index, track in enumerate(kept)
+            for part in self._in_parts(segment, (shot.shot_index, track_index), track)
+        ]
+
+    def _in_parts(self, segment: Segment, shot_and_track: tuple[int, int], track: LinkedTrack) -> list[FaceTrack]:
+        shot_index, track_index = shot_and_track
+        landmarks_T682 = smooth_along_time(track.landmarks_T682, track.pts_us, self.settings.smooth_s)
+        quad_T42 = quads_from_landmarks(landmarks_T682)
+        parts = cut_into_parts(
+            first=track.first_frame,
+            kept_from=segment.first_frame,
+            end=track.end_frame,
+            frames_max=self.frames_max,
+            warmup_frames=self.settings.warmup_frames,
+        )
+        face_tracks = []
+        for part_index, part in enumerate(parts):
+            here = slice(part.head - track.first_frame, part.end - track.first_frame)
+            key = PartKey(
+                video_id=segment.video.video_id,
+                segment_index=segment.segment_index,
+                shot_index=shot_index,
+                track_index=track_index,
+                part_index=part_index,
+            )
+            face_tracks.append(
+                FaceTrack(
+                    key=key,
+                    frame_index=np.arange(part.head, part.end, dtype=np.int32),
+                    pts_us=track.pts_us[here],
+                    landmarks_T682=landmarks_T682[here],
+                    quad_T42=quad_T42[here],
+                    confidence=track.confidence_T[here],
+                    warmup_frames=part.start - part.head,
+                )
+            )
+        return face_tracks
+
+    def _cut_crops(self, segment: Segment, read: Read, tracks: list[FaceTrack]) -> list[TrackClip]:
+        side = self.crop_px
+        crops = [np.empty((track.n_frames, side, side, 3), np.uint8) for track in tracks]
+        for frame in _checked(segment, read):
+            for track, crops_TRRC in zip(tracks, crops, strict=True):
+                t = frame.frame_index - int(track.frame_index[0])
+                if 0 <= t < track.n_frames:
+                    crops_TRRC[t] = align_crop(
+                        frame.rgb_HWC, track.quad_T42[t], crop_px=side, supersample=self.settings.supersample
+                    )
+        return [TrackClip(track=track, crops_TRRC=crops_TRRC) for track, crops_TRRC in zip(tracks, crops, strict=True)]
+
+
+def _checked(segment: Segment, read: Read) -> Iterator[Frame]:
+    """The frames, each where it belongs: a frame lost here would show as noise in a crop or shift a whole track."""
+    n = 0
+    for frame in read():
+        if frame.frame_index != segment.decode_first + n or n >= segment.decode_n:
+            break
+        yield frame
+        n += 1
+    else:
+        if n == segment.decode_n:
+            return
+    raise BadInput(
+        f"{segment.video.uri}: segment {segment.segment_index} gave {n} of its {segment.decode_n} frames from "
+        f"{segment.decode_first} on, in order; the file may have changed since it was probed: run the job again"
+    )

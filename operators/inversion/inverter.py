@@ -1,0 +1,24 @@
+"""One interface for all ways to invert."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from operators.inversion.invert_naive import InvertNaive
+from operators.inversion.invert_sequential import InvertSequential
+from operators.stylegan.generator import Generator
+from schemas.clips import LatentClip, TrackClip
+from schemas.config import InversionSettings
+
+
+class Inverter(Protocol):
+    """Clips in, latents and their quality out, in the same order. Warm-up frames are inverted and kept."""
+
+    def __call__(self, clips: Sequence[TrackClip]) -> list[LatentClip]: ...
+
+
+def make_inverter(generator: Generator, settings: InversionSettings, *, device: str = "cpu") -> Inverter:
+    """The inverter that the settings name. The generator is frozen and moved to `device`."""
+    if settings.method == "naive":
+        return InvertNaive(generator, settings, device=device)
+    # On a CPU core a batch is hardly faster than its rows one by one; a GPU is idle with less than several pictures.
+    return InvertSequential(generator, settings, device=device, lanes=1 if device == "cpu" else 8)

@@ -1,0 +1,85 @@
+"""The layers of StyleGAN2's synthesis network and its dense layer with equalised learning rate.
+
+N pictures, D style width, I channels in, O channels out, H and W pixels, K kernel side.
+Sources: Karras et al. 2020, arXiv:1912.04958, appendix B; equalised learning rate: Karras 2018, arXiv:1710.10196.
+Parameters are named and laid out as in the published PyTorch networks, so that converting one is copying tensors.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from operators.stylegan.modulated_conv import modulated_conv2d, weight_energy
+
+NoiseMode = Literal["const", "none", "random"]
+
+_SLOPE = 0.2
+_GAIN = math.sqrt(2)  # keeps the second moment through a leaky ReLU of this slope, nearly
+
+
+class Dense(nn.Module):
+    """A dense layer whose weights are stored at unit variance and scaled when used (equalised learning rate)."""
+
+    def __init__(self, n_in: int, n_out: int, *, lr_mul: float = 1.0, bias: float = 0.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(n_out, n_in))
+        self.bias = nn.Parameter(torch.full((n_out,), bias))
+        self.weight_gain = lr_mul / math.sqrt(n_in)
+        self.bias_gain = lr_mul
+
+    def forward(self, x_NI: Tensor) -> Tensor:
+        """(N, I) -> (N, O), no activation."""
+        # The gain goes on the product: scaling the matrix would touch every weight in every call.
+        return torch.addmm(self.bias * self.bias_gain, x_NI, self.weight.T, alpha=self.weight_gain)
+
+
+class StyledConv(nn.Module):
+    """Modulated 3x3 convolution, noise, bias, leaky ReLU."""
+
+    noise_const: Tensor
+    energy_OI: Tensor | None
+
+    def __init__(self, n_in: int, n_out: int, *, w_dim: int, resolution: int, up: bool = False) -> None:
+        super().__init__()
+        self.up = up
+        self.affine = Dense(w_dim, n_in, bias=1.0)
+        self.weight = nn.Parameter(torch.zeros(n_out, n_in, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(n_out))
+        self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.register_buffer("noise_const", torch.zeros(resolution, resolution))
+        self.register_buffer("energy_OI", None, persistent=False)
+
+    def forward(self, x_NIHW: Tensor, w_ND: Tensor, noise: NoiseMode | Tensor) -> Tensor:
+        """`noise`: a mode, or the maps themselves as (H, W) or (N, 1, H, W)."""
+        energy_OI = weight_energy(self.weight) if self.energy_OI is None else self.energy_OI
+        y, scale_NO = modulated_conv2d(x_NIHW, self.weight, self.affine(w_ND), energy_OI=energy_OI, up=self.up)
+        # lrelu(g a) = g lrelu(a) for g > 0, so the gain rides on factors that are small: no pass over pixels for it.
+        offset = (self.bias * _GAIN)[:, None, None]
+        if isinstance(noise, Tensor):
+            offset = offset + noise * (self.noise_strength * _GAIN)
+        elif noise == "const":
+            offset = offset + self.noise_const * (self.noise_strength * _GAIN)
+        elif noise == "random":
+            maps_N1HW = torch.randn(len(y), 1, *y.shape[2:], device=y.device, dtype=y.dtype)
+            offset = offset + maps_N1HW * (self.noise_strength * _GAIN)
+        return F.leaky_relu(torch.addcmul(offset, y, scale_NO[:, :, None, None] * _GAIN), _SLOPE)
+
+
+class ToRGB(nn.Module):
+    """Features to colours: modulated 1x1 convolution without demodulation or activation."""
+
+    def __init__(self, n_in: int, *, w_dim: int) -> None:
+        super().__init__()
+        self.affine = Dense(w_dim, n_in, bias=1.0)
+        self.weight = nn.Parameter(torch.zeros(3, n_in, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(3))
+        self.weight_gain = 1 / math.sqrt(n_in)
+
+    def forward(self, x_NIHW: Tensor, w_ND: Tensor) -> Tensor:
+        """(N, I, H, W) -> (N, 3, H, W). Three outputs per pixel: scaling 3 I weights beats scaling I H W features."""
+        weight_N3I = self.weight[:, :, 0, 0] * (self.affine(w_ND) * self.weight_gain)[:, None, :]
+        rgb = torch.baddbmm(self.bias[:, None], weight_N3I, x_NIHW.flatten(2))
+        return rgb.reshape(len(rgb), 3, *x_NIHW.shape[2:])

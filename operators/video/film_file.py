@@ -1,0 +1,80 @@
+"""Open a film with PyAV, within limits, so that no file can make FFmpeg read other files or fill the memory.
+
+Probe and decoder both open films here: what one of them refuses, the other never sees.
+"""
+
+import stat
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from schemas.errors import BadInput
+
+PIXELS_MAX = 8192 * 4320  # 8K DCI; a frame is then 106 MB of RGB. A 0.7 MB file can claim 16000x16000
+# Containers that hold a film themselves. Playlists (HLS, DASH, concat) are text that makes FFmpeg open other files
+# and addresses, so a file with a film's name could read what its sender may not.
+_CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf"
+_HEAD_BYTES = 4096
+
+
+def open_film(path: str, *, uri: str) -> InputContainer:
+    """PyAV's container; close it.
+
+    Takes: a local file, and the name its user knows it by. Raises: BadInput with the cure; OSError as it comes.
+    """
+    file = Path(path).absolute()  # absolute: `data:x.mp4` is then a name and no protocol of FFmpeg's
+    status = file.stat()
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        raise BadInput(f"{uri}: is a pipe or a device, not a file; copy the film to a file first")
+    with file.open("rb") as opened:
+        head = opened.read(_HEAD_BYTES)
+    if not head:
+        raise BadInput(f"{uri}: is empty (0 bytes); fetch it again")
+    try:
+        return av.open(str(file), options={"format_whitelist": _CONTAINERS, "max_pixels": str(PIXELS_MAX)})
+    except av.FFmpegError as err:
+        raise BadInput(f"{uri}: {_why_not_a_film(head, err)}") from err
+
+
+def film_stream(container: InputContainer) -> VideoStream | None:
+    """The first video stream that is not a cover picture; decoded without threads, as each worker has its one core."""
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            stream.thread_type = "NONE"
+            stream.thread_count = 1
+            return stream
+    return None
+
+
+def family(container: InputContainer) -> str:
+    """FFmpeg calls the mp4 family `mov,mp4,m4a,3gp,3g2,mj2`."""
+    return container.format.name.split(",")[0]
+
+
+def quarter_turns(frame: VideoFrame) -> int:
+    """Anticlockwise turns, 0 to 3, that make the picture upright."""
+    return round(frame.rotation / 90) % 4
+
+
+def ticks_to_us(ticks: int, time_base: Fraction) -> int:
+    """Exact rational arithmetic, rounded to the nearest microsecond."""
+    scale = time_base * 1_000_000
+    return (2 * ticks * scale.numerator + scale.denominator) // (2 * scale.denominator)
+
+
+def why(err: av.FFmpegError) -> str:
+    """FFmpeg's reason without the number and the path around it."""
+    return (err.strerror or type(err).__name__).lower()
+
+
+def _why_not_a_film(head: bytes, err: av.FFmpegError) -> str:
+    if head[4:8] == b"ftyp":
+        return "has no index (moov box): the recording or the copy was cut off; fetch it again, or rebuild the index"
+    if head.isascii() and b"\0" not in head:
+        return "is text, not a film; give the film itself"
+    return f"is not a film that FFmpeg can open ({why(err)}); give an mp4, mov, mkv, webm, avi or ts file"

@@ -1,0 +1,165 @@
+"""Look at a film once, before any work: its times, its upright size, and which decoder gets it right.
+
+N shown frames, K packets. Packets are read to the end but only the first picture is decoded: rotation and
+interlacing are written there, and in no header that PyAV shows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from operators.video.film_file import PIXELS_MAX, family, film_stream, open_film, quarter_turns, ticks_to_us, why
+from schemas.errors import BadInput
+from schemas.video import Decoder, Video
+
+_PROGRESSIVE = 1
+# What tests/operators/test_video_frames.py shows decord to decode bit for bit as PyAV does, seeks included. Elsewhere
+# it was measured wrong: AVI and MPEG-TS seeks, open GOPs, 10 bit, interlaced chroma, hidden packets, rotation.
+_DECORD_CODECS = frozenset({"h264", "hevc"})
+_DECORD_PIXELS = frozenset({"yuv420p", "yuvj420p"})
+_DECORD_CONTAINERS = frozenset({"mov", "matroska"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Packet:
+    pts: int | None
+    dts: int | None
+    is_key: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Demuxed:
+    packets: Sequence[_Packet]  # (K,) shown ones, in decode order
+    n_hidden: int  # decoded but not shown: an edit list starts in the middle of a group of pictures
+    first: VideoFrame | None
+
+
+def probe(path: str, *, uri: str, video_id: str) -> Video:
+    """A film's facts and exact times.
+
+    Takes: a local file. Gives: pts_us from the first shown frame, in presentation order, one for each frame that
+    decoding will show; packets hidden by an edit list do not count. Equal times are moved apart by a microsecond.
+    Raises: BadInput when these bytes can never work; OSError when the file cannot be read.
+    Not promised: that every frame decodes; that a container without a frame count (mkv, ts) is not cut short.
+    """
+    with open_film(path, uri=uri) as container:
+        stream = film_stream(container)
+        if stream is None:
+            raise BadInput(f"{uri}: has no video stream; give a film, not a sound file or a cover picture")
+        _check_size(uri, stream)
+        demuxed = _demux(uri, container, stream)
+        if not demuxed.packets:
+            raise BadInput(f"{uri}: its video stream has no frames; fetch it again")
+        if demuxed.first is None:
+            raise BadInput(f"{uri}: none of its {len(demuxed.packets)} frames decodes; re-encode the film")
+        _check_complete(uri, container, stream, demuxed)
+        pts_us = _times(uri, container, stream, demuxed.packets)
+        width, height = _upright_size(uri, stream, demuxed.first)
+        return Video(
+            video_id=video_id,
+            uri=uri,
+            bytes=Path(path).stat().st_size,
+            codec=stream.codec_context.codec.canonical_name,
+            fps=_mean_rate(stream, pts_us),
+            width=width,
+            height=height,
+            decoder=_decoder_for(container, stream, demuxed),
+            pts_us=pts_us,
+        )
+
+
+def _check_size(uri: str, stream: VideoStream) -> None:
+    """Before anything is decoded: one frame of a bomb takes more memory than the machine may have."""
+    width, height = stream.codec_context.width, stream.codec_context.height
+    limit = f"allowed are {PIXELS_MAX / 1e6:.0f} million pixels (8192x4320)"
+    if width * height > PIXELS_MAX:
+        raise BadInput(f"{uri}: claims {width}x{height} pixels, {limit}; scale the film down first")
+    if width < 1 or height < 1:
+        raise BadInput(f"{uri}: its header is damaged or claims an absurd size, {limit}; re-encode the film")
+
+
+def _demux(uri: str, container: InputContainer, stream: VideoStream) -> _Demuxed:
+    shown: list[_Packet] = []
+    n_hidden = 0
+    first: VideoFrame | None = None
+    try:
+        for packet in container.demux(stream):
+            if packet.size and packet.is_discard:
+                n_hidden += 1
+            elif packet.size:  # the packet of size 0 at the end only flushes the decoder
+                shown.append(_Packet(pts=packet.pts, dts=packet.dts, is_key=packet.is_keyframe))
+            if first is None:
+                first = next(iter(packet.decode()), None)
+    except av.FFmpegError as err:
+        place = "before its first frame" if first is None else f"in its index, after {len(shown)} frames"
+        raise BadInput(f"{uri}: is damaged {place} ({why(err)}); fetch it again, or re-encode it") from err
+    return _Demuxed(packets=shown, n_hidden=n_hidden, first=first)
+
+
+def _check_complete(uri: str, container: InputContainer, stream: VideoStream, demuxed: _Demuxed) -> None:
+    n_there, n_promised = len(demuxed.packets) + demuxed.n_hidden, stream.frames
+    if family(container) == "mov" and n_there < n_promised:  # only here the header's count is one entry per frame
+        raise BadInput(f"{uri}: ends early, after {n_there} of {n_promised} frames; fetch it again, or cut it there")
+
+
+def _times(uri: str, container: InputContainer, stream: VideoStream, packets: Sequence[_Packet]) -> NDArray[np.int64]:
+    ticks = [packet.pts for packet in packets]
+    # AVI stores no presentation times and FFmpeg's guess is wrong with B-frames. Decode times are the same grid over
+    # a whole film, shifted by the reordering.
+    if None in ticks or family(container) == "avi":
+        ticks = [packet.dts for packet in packets]
+    known = sorted(tick for tick in ticks if tick is not None)
+    if len(known) < len(packets):
+        n_missing = len(packets) - len(known)
+        raise BadInput(f"{uri}: {n_missing} of {len(packets)} frames have no time; copy it into an mp4 or mkv first")
+    assert stream.time_base is not None, "a demuxed stream has a clock"
+    pts_us = np.array([ticks_to_us(tick - known[0], stream.time_base) for tick in known], dtype=np.int64)
+    steps = np.arange(len(pts_us))
+    return np.maximum.accumulate(pts_us - steps) + steps  # rising by at least 1
+
+
+def _upright_size(uri: str, stream: VideoStream, first: VideoFrame) -> tuple[int, int]:
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    width, height = round(first.width * aspect), first.height
+    if width < 1 or width * height > PIXELS_MAX:
+        raise BadInput(f"{uri}: {first.width}x{height} with pixels of {aspect} is no picture; re-encode the film")
+    return (height, width) if quarter_turns(first) % 2 else (width, height)
+
+
+def _mean_rate(stream: VideoStream, pts_us: NDArray[np.int64]) -> float:
+    if len(pts_us) > 1:
+        return (len(pts_us) - 1) * 1e6 / int(pts_us[-1])
+    return float(stream.average_rate or stream.guessed_rate or 0)
+
+
+def _decoder_for(container: InputContainer, stream: VideoStream, demuxed: _Demuxed) -> Decoder:
+    """decord where it is known to be right; PyAV decodes the same bits everywhere else."""
+    context, first, packets = stream.codec_context, demuxed.first, demuxed.packets
+    times = sorted(packet.pts for packet in packets if packet.pts is not None)
+    rank_of: dict[int | None, int] = {pts: rank for rank, pts in enumerate(times)}
+    # decord takes a key frame's place among the packets for its place among the pictures; with an open group of
+    # pictures these differ, and its seeks land some frames off.
+    keys_in_place = all(rank_of.get(packet.pts) == i for i, packet in enumerate(packets) if packet.is_key)
+    is_right = (
+        first is not None
+        and context.codec.canonical_name in _DECORD_CODECS
+        and context.pix_fmt in _DECORD_PIXELS
+        and family(container) in _DECORD_CONTAINERS
+        and len(container.streams.video) == 1  # with several, decord chooses by its own rule
+        and context.field_order in (0, _PROGRESSIVE)  # 0: not said
+        and not first.interlaced_frame
+        and quarter_turns(first) == 0
+        and stream.sample_aspect_ratio in (None, 1)  # scaling one side only, the two differ by a grey level or ten
+        and demuxed.n_hidden == 0
+        and len(rank_of) == len(packets)  # no time is missing or there twice
+        and keys_in_place
+    )
+    return "decord" if is_right else "pyav"

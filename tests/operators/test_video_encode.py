@@ -1,0 +1,43 @@
+"""write_mp4: what goes in comes out, whole or not at all."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from operators.video.encode import write_mp4
+from tests.operators.video_clips import numbered, shown_number
+
+
+def test_frames_and_times_come_back(tmp_path):
+    write_mp4(tmp_path / "a.mp4", (numbered(i) for i in range(20)), fps=Fraction(30000, 1001))
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        frames = list(container.decode(video=0))
+    assert [shown_number(frame.to_ndarray(format="rgb24")) for frame in frames] == list(range(20))
+    assert [frame.pts * frame.time_base for frame in frames] == [Fraction(i * 1001, 30000) for i in range(20)]
+    assert frames[0].format.name == "yuv420p"
+
+
+def test_same_frames_same_bytes(tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        write_mp4(tmp_path / name, (numbered(i) for i in range(20)), fps=Fraction(25))
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("shapes", "says"),
+    [
+        pytest.param([], "no frames", id="nothing"),
+        pytest.param([(120, 161, 3)], "161x120.*even", id="odd_width"),
+        pytest.param([(121, 160, 3)], "160x121.*even", id="odd_height"),
+        pytest.param([(120, 160, 3), (120, 162, 3)], "frame 1 is", id="size_changes"),
+    ],
+)
+def test_what_cannot_be_written_leaves_the_old_file(tmp_path, shapes, says):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"old")
+    with pytest.raises(ValueError, match=says):
+        write_mp4(path, (np.zeros(shape, np.uint8) for shape in shapes), fps=Fraction(25))
+    assert path.read_bytes() == b"old"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
