@@ -27,7 +27,7 @@ class Video:
     fps: float  # mean rate, for display only; time is pts_us
     width: int
     height: int
-    decoder: Decoder
+    decoder: Decoder  # decord gets this film right, or only PyAV does; the source may use PyAV for both, bits are equal
     pts_us: NDArray[np.int64]  # (N,) from the container, in presentation order, 0 = the first frame
 
     def __post_init__(self) -> None:

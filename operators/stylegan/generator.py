@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from operators.stylegan.layers import Dense, NoiseMode, StyledConv, ToRGB
-from operators.stylegan.modulated_conv import weight_energy
 from operators.stylegan.resample import upsample_2x
 from schemas.generators import num_ws
 
@@ -153,17 +152,17 @@ class Generator(nn.Module):
         return rgb
 
     def freeze(self) -> Self:
-        """Stop gradients to the weights and compute once what demodulation needs of them. Gives itself.
+        """Stop gradients to the weights and compute once what follows from them alone. Gives itself.
 
         Not promised: that weights changed afterwards are seen; call `unfreeze` first.
         """
         self.eval().requires_grad_(False)
         for conv in self.synthesis.convs:
-            conv.energy_OI = weight_energy(conv.weight)
+            conv.freeze()
         return self
 
     def unfreeze(self) -> Self:
         """Undo `freeze`, for training. Gives itself."""
         for conv in self.synthesis.convs:
-            conv.energy_OI = None
+            conv.unfreeze()
         return self.train().requires_grad_(True)

@@ -51,6 +51,16 @@ class StyledConv(nn.Module):
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("noise_const", torch.zeros(resolution, resolution))
         self.register_buffer("energy_OI", None, persistent=False)
+        self.is_silent = False
+
+    def freeze(self) -> None:
+        """Compute once what follows from the weights alone."""
+        self.energy_OI = weight_energy(self.weight)
+        self.is_silent = bool(self.noise_strength == 0)  # then adding it would only cost a pass over all features
+
+    def unfreeze(self) -> None:
+        """Undo `freeze`."""
+        self.energy_OI, self.is_silent = None, False
 
     def forward(self, x_NIHW: Tensor, w_ND: Tensor, noise: NoiseMode | Tensor) -> Tensor:
         """`noise`: a mode, or the maps themselves as (H, W) or (N, 1, H, W)."""
@@ -60,7 +70,7 @@ class StyledConv(nn.Module):
         offset = (self.bias * _GAIN)[:, None, None]
         if isinstance(noise, Tensor):
             offset = offset + noise * (self.noise_strength * _GAIN)
-        elif noise == "const":
+        elif noise == "const" and not self.is_silent:
             offset = offset + self.noise_const * (self.noise_strength * _GAIN)
         elif noise == "random":
             maps_N1HW = torch.randn(len(y), 1, *y.shape[2:], device=y.device, dtype=y.dtype)

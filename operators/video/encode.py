@@ -9,6 +9,10 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+# x264's AVX-512 lookahead reads memory it never wrote (widths that are no multiple of 64: other bytes under another
+# MALLOC_PERTURB_). SSE 4.2 is what numpy's wheels ask of a CPU anyway, and no slower here (0.80 s against 0.79 s).
+_SAME_BYTES = "asm=sse4.2"
+
 
 def write_mp4(
     path: str | os.PathLike[str], frames_HWC: Iterable[NDArray[np.uint8]], *, fps: Fraction, crf: int = 18
@@ -30,7 +34,7 @@ def write_mp4(
 
 def _encode(unfinished: Path, final: Path, frames_HWC: Iterable[NDArray[np.uint8]], fps: Fraction, crf: int) -> None:
     with av.open(str(unfinished), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=fps, options={"crf": str(crf)})
+        stream = container.add_stream("libx264", rate=fps, options={"crf": str(crf), "x264-params": _SAME_BYTES})
         stream.pix_fmt = "yuv420p"
         stream.thread_count = 1  # x264 cuts frames into as many pieces as it has threads: other bytes on other machines
         shape: tuple[int, ...] | None = None

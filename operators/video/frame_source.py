@@ -22,7 +22,7 @@ import numpy as np
 from schemas.errors import BadInput, Interrupted
 from schemas.video import Decoder, Frame, Video
 
-_REPO = Path(__file__).resolve().parents[2]
+_IMPORT_ROOT = Path(__file__).resolve().parents[2]
 _RING_BYTES = 48 * 2**20  # read ahead: eight frames of 1080p. More only delays the moment a slow reader is noticed
 _SLOTS_MAX = 8  # small frames too: a few hide the reader's jitter, the rest is decoded for nothing when it stops early
 _SLOTS_MIN = 2  # one is filled while the other is copied out
@@ -160,7 +160,7 @@ class _DecodeProcess:
         self._process = subprocess.Popen(
             # -P and the path: our own module is found from any folder, and no file lying there is imported instead
             [sys.executable, "-P", "-m", "operators.video.decode_child", str(self._ring.fileno())],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(_REPO), os.environ.get("PYTHONPATH", "")])},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(_IMPORT_ROOT), os.environ.get("PYTHONPATH", "")])},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=[self._ring.fileno()],

@@ -42,7 +42,8 @@ def pyav_pictures(
 
 def _from_time(container: InputContainer, stream: VideoStream, start_us: int) -> Iterator[VideoFrame] | None:
     """The frames from this time on; None where times cannot be trusted to find it."""
-    origin = next(container.decode(stream)).pts
+    first = next(container.decode(stream), None)
+    origin = first.pts if first else None
     if origin is None or stream.time_base is None or family(container) not in _TIMED_CONTAINERS:
         return None
     for back_s in _STEPS_BACK_S:

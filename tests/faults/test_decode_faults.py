@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -36,7 +37,12 @@ def _is_running(pid: int) -> bool:
     return state != "Z"
 
 
-def _wait_until(condition, seconds: float) -> bool:
+def _child(source: FrameSource) -> int:
+    assert source.child_pid is not None
+    return source.child_pid
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
     give_up_at = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > give_up_at:
@@ -51,21 +57,21 @@ def test_a_dead_child_is_an_interruption_and_the_next_read_starts_a_fresh_one(cl
     with FrameSource() as source:
         reader = source.read(video, str(path))
         next(reader)
-        killed = source.child_pid
+        killed = _child(source)
         os.kill(killed, deadly)
         with pytest.raises(Interrupted, match=rf"film.mp4: frame \d+ of 120: the decoder died \({deadly.name}\)"):
             list(reader)
         assert not _is_running(killed)
         assert [shown_number(frame.rgb_HWC) for frame in source.read(video, str(path))] == list(range(N_FRAMES))
-        assert source.child_pid != killed
+        assert _child(source) != killed
 
 
 def test_a_child_killed_between_two_reads_is_not_missed(clip):
     path, video = clip
     with FrameSource() as source:
         list(source.read(video, str(path)))
-        os.kill(source.child_pid, signal.SIGKILL)
-        os.waitid(os.P_PID, source.child_pid, os.WEXITED | os.WNOWAIT)  # dead, and not yet taken note of
+        os.kill(_child(source), signal.SIGKILL)
+        os.waitid(os.P_PID, _child(source), os.WEXITED | os.WNOWAIT)  # dead, and not yet taken note of
         assert len(list(source.read(video, str(path)))) == N_FRAMES
 
 
@@ -75,7 +81,7 @@ def test_a_hanging_decoder_is_killed_at_the_deadline(clip):
         reader = source.read(video, str(path))
         next(reader)
         source.deadline_s = 0.5
-        hanging = source.child_pid
+        hanging = _child(source)
         os.kill(hanging, signal.SIGSTOP)  # like decord's endless loop, it does not answer SIGTERM
         started = time.monotonic()
         with pytest.raises(Interrupted, match=r"film.mp4: frame \d+ of 120 did not come within 0.5 s"):
@@ -141,7 +147,7 @@ def test_nothing_is_left_after_kills(clip):
     for _ in range(3):
         with FrameSource() as source:
             next(source.read(video, str(path)))
-            os.kill(source.child_pid, signal.SIGKILL)
+            os.kill(_child(source), signal.SIGKILL)
     assert len(set(Path("/proc/self/fd").iterdir())) == len(before[0])
     assert set(Path("/dev/shm").iterdir()) <= before[1]
 
@@ -229,6 +235,6 @@ def test_a_slow_reader_does_not_make_the_child_decode_ahead(media):
         reader = source.read(video, str(path))
         next(reader)
         time.sleep(1.0)
-        [peak] = [line for line in Path(f"/proc/{source.child_pid}/status").read_text().splitlines() if "VmHWM" in line]
+        [peak] = [line for line in Path(f"/proc/{_child(source)}/status").read_text().splitlines() if "VmHWM" in line]
         assert int(peak.split()[1]) < 300 * 1024
         assert len(list(reader)) == video.n_frames - 1

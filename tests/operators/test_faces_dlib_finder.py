@@ -43,7 +43,8 @@ def test_points_lie_where_the_photograph_shows_them(finder):
 @pytest.mark.parametrize("times", [pytest.param(1.5, id="larger"), pytest.param(3.0, id="reduced_for_the_detector")])
 def test_a_larger_picture_gives_larger_coordinates(finder, times):
     """The centre of a pixel has whole-number coordinates, so x becomes (x + 0.5) * times - 0.5."""
-    (small,), (large,) = finder(ASTRONAUT), finder(enlarged(ASTRONAUT, times))
+    portrait = ASTRONAUT[:360]
+    (small,), (large,) = finder(portrait), finder(enlarged(portrait, times))
     back = (large.landmarks_682 + 0.5) / times - 0.5
     assert np.abs(back - small.landmarks_682).mean() < 1.5
     assert np.abs((back - small.landmarks_682).mean(axis=0)).max() < 1.0

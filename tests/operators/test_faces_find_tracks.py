@@ -182,7 +182,7 @@ def test_a_clip_must_hold_more_than_its_warm_up(finder):
 
 
 class Clip:
-    """A real clip, decoded with PyAV as it stands; every second frame is enough for the longer ones, at half the time."""
+    """A real clip, decoded with PyAV as it stands; every second or third frame is enough, at a fraction of the time."""
 
     def __init__(self, path, cuts=(), *, every=1):
         self.path, self.every = str(path), every
@@ -215,14 +215,14 @@ def test_trailer_has_tracks_in_all_face_shots_and_in_no_other(finder, media):
 
 
 def test_two_people_are_two_tracks_that_never_swap(finder, media):
-    left, right = find(finder, Clip(media / "trailer_two_people.mp4", every=2))
-    assert left.track.n_frames == right.track.n_frames == 63
+    left, right = find(finder, Clip(media / "trailer_two_people.mp4", every=3))
+    assert left.track.n_frames == right.track.n_frames == 42
     assert left.track.landmarks_T682[..., 0].max() < 512 < right.track.landmarks_T682[..., 0].min()
 
 
 def test_one_face_is_one_track_from_the_first_to_the_last_frame(finder, media):
-    (clip,) = find(finder, Clip(media / "talk_d0.mp4"), crop_px=64)
-    assert (clip.track.frame_index[0], clip.track.n_frames) == (0, 78)
+    (clip,) = find(finder, Clip(media / "talk_d0.mp4", every=2), crop_px=64)
+    assert (clip.track.frame_index[0], clip.track.n_frames) == (0, 39)
     assert np.all(clip.track.confidence > 0)
     centre_T2 = clip.track.quad_T42.mean(axis=1)
-    assert np.linalg.norm(np.diff(centre_T2, axis=0), axis=1).max() < 4  # pixels of 512: a still camera, a calm head
+    assert np.linalg.norm(np.diff(centre_T2, axis=0), axis=1).max() < 8  # pixels of 512: a still camera, a calm head

@@ -12,7 +12,7 @@ from schemas.config import ShotSettings
 from schemas.video import Shot, Video
 
 
-def _film(shot_frames, step_us=40_000):
+def _film(shot_frames: list[int], step_us: int = 40_000) -> tuple[Video, tuple[Shot, ...]]:
     pts_us = np.arange(sum(shot_frames), dtype=np.int64) * step_us
     video = Video(
         video_id="", uri="made", bytes=1, codec="", fps=25.0, width=64, height=36, decoder="pyav", pts_us=pts_us

@@ -45,6 +45,7 @@ def write_clip(
     width, height = size
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=TICKS_PER_S // FRAME_TICKS, options=dict(options))
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
         stream.codec_context.time_base = Fraction(1, TICKS_PER_S)
         stream.gop_size = 12
