@@ -6,7 +6,7 @@ results pass through. All state along time lives inside one call on one row, so 
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -82,7 +82,6 @@ class FindFaces:
     """Segment -> its aligned tracks (0 is an answer), each with its expression. Needs no torch."""
 
     def __init__(self, job: Job) -> None:
-        from operators.emotion.onnx_emotion import OnnxEmotion
         from operators.faces.find_tracks import FindTracks
         from operators.faces.finder import make_finder
         from operators.video.frame_source import FrameSource
@@ -91,7 +90,11 @@ class FindFaces:
         self.frames = FrameSource()
         faces, emotion = job.config.faces, job.config.emotion
         self.find_tracks = FindTracks(make_finder(faces), faces, crop_px=job.generator.resolution)
-        self.read_emotion = OnnxEmotion(emotion.model, emotion) if emotion.model else None
+        self.read_emotion = None
+        if emotion.model:
+            from operators.emotion.onnx_emotion import OnnxEmotion
+
+            self.read_emotion = OnnxEmotion(emotion.model, emotion)
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         for task in unpack(block):
@@ -246,6 +249,4 @@ def _receipts_of_staged(staging: Staging, segment: Segment, parts: list[str]) ->
 
 
 def _worked(receipt: Receipt, busy_s: float) -> Receipt:
-    from dataclasses import replace
-
     return replace(receipt, busy_s=receipt.busy_s + busy_s)

@@ -127,6 +127,8 @@ def load_config(path: str | None, overrides: dict[str, Any]) -> Config:
             place = settings
             for group in groups:
                 place = place.setdefault(group, {})
+                if not isinstance(place, dict):
+                    raise WrongUse(f"setting {name}: {group} is the value {place!r}, not a group; see docs/settings.md")
             place[last] = value
     try:
         return Config.model_validate(settings)

@@ -14,7 +14,7 @@ NUM_WS, W_DIM = 4, 8
 
 
 def video(n_frames: int = 24, *, video_id: str = "v" * 32, **changes: Any) -> Video:
-    facts = dict(
+    facts: dict[str, Any] = dict(
         video_id=video_id, uri="film.mp4", bytes=1, codec="h264", fps=24.0, width=320, height=180, decoder="decord"
     )
     return Video(**(facts | changes), pts_us=np.arange(n_frames) * 41_667)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 
+import typer.core
 import typer.main
 
 import latentreel
@@ -28,7 +29,9 @@ def test_the_names_to_import() -> None:
 
 def test_the_commands_and_their_options() -> None:
     found = {}
-    for name, command in typer.main.get_command(app).commands.items():
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    for name, command in group.commands.items():
         params = command.params
         found[name] = {"help"} | {
             max(param.opts, key=len).lstrip("-") if param.param_type_name == "option" else param.name

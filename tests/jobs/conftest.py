@@ -54,7 +54,7 @@ def undisturbed(latentreel: Run, movie: Path, tmp_path_factory: pytest.TempPathF
 def rows(dataset: Path) -> dict[str, pa.Table]:
     """All tables, sorted, without what differs from run to run by its nature."""
     opened = open_dataset(str(dataset))
-    found = {}
+    found: dict[str, pa.Table] = {}
     for name in TABLES:
         table = opened.table(name)
         keys = [(key, "ascending") for key in ("video_id", "shot_index", "track_id", "frame_index")]

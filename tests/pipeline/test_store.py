@@ -53,7 +53,7 @@ def test_a_killed_writer_leaves_a_whole_file_and_no_visible_rest(tmp_path: Path)
     writer.start()
     while not (tmp_path / "big.bin").exists():
         assert writer.is_alive()
-    os.kill(writer.pid, signal.SIGKILL)
+    os.kill(writer.pid or 0, signal.SIGKILL)
     writer.join()
     assert writer.exitcode == -signal.SIGKILL, "nothing was killed, so this test proved nothing"
     assert len(Store(str(tmp_path)).read("big.bin")) == 4 << 20
