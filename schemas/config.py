@@ -27,7 +27,9 @@ class ShotSettings(_Settings):
     detect_px: int = Field(128, ge=16, le=1024)  # longer side; cuts show at any size, and detectors take 1 ms a frame
     min_shot_s: float = Field(0.4, ge=0)  # shorter: flashes and muzzle fire count as shots
     segment_s: float = Field(10.0, gt=0)  # what one kill costs; long enough that most shots stay whole
-    warmup_frames: int = Field(12, ge=0)  # half a second at 24 fps: the smoothing's memory, see smooth_s
+    overlap_frames: int = Field(
+        12, ge=0
+    )  # seen beyond a long shot's piece, both sides: the memory of smoothing and gaps
 
 
 class FaceSettings(_Settings):
@@ -49,18 +51,14 @@ class FaceSettings(_Settings):
 class InversionSettings(_Settings):
     """How a face becomes a latent."""
 
-    # Rates and distances are in spreads of the generator's w, so that they mean the same in every generator. Measured on
-    # random-64 and 64-px crops of talking heads; PSNR of one run scatters by 0.3 dB.
+    # Rates and distances are in spreads of the generator's w, so they mean the same in every generator. Measured on
+    # random-64 and 64-px crops of talking heads, where the PSNR of one run scatters by 0.3 dB.
     method: Literal["naive", "sequential"] = "sequential"
-    first_steps: int = Field(
-        300, ge=1
-    )  # naive: every frame; sequential: the head of a track; 150 cost 1.3 dB, 600 add 1
-    next_steps: int = Field(
-        15, ge=1
-    )  # sequential: every later frame, from the latent before it; see next_learning_rate
-    learning_rate: float = Field(0.3, gt=0)  # from the mean; 0.2 has not arrived after 300 steps, 0.45 adds nothing
+    first_steps: int = Field(300, ge=1)  # each frame alone, or the head of a track; 150 cost 1.5 dB, 600 add 1.4
+    next_steps: int = Field(15, ge=1)  # sequential: every later frame; 10 lag behind fast faces, 30 gain 0.5 dB on them
+    learning_rate: float = Field(0.3, gt=0)  # from the mean; 0.2 to 0.45 are alike within the scatter
     next_learning_rate: float = Field(0.05, gt=0)  # from the frame before: 0.1 shakes still faces, 0.02 lags fast ones
-    pyramid_weight: float = Field(0.05, ge=0)  # asks for edges at every size; 1 costs 1 dB
+    pyramid_weight: float = Field(0.05, ge=0)  # edges of every size against colours; 0 to 0.2 are alike, 1 costs 1 dB
     latent_weight: float = Field(0.1, ge=0)  # sequential: price of moving away from the frame before; 1 lags by 0.4 dB
 
 

@@ -72,8 +72,9 @@ class Shot:
 class Segment:
     """A unit of work: a run of whole shots, or a piece of one long shot, about ten seconds.
 
-    A piece of a long shot starts at a fixed frame number and looks at `warmup_frames` before it, so that tracking and
-    the warm start of the inversion are settled at `first_frame`. What is found in the warm-up is not kept.
+    A piece of a long shot starts at a fixed frame number. It looks at `warmup_frames` before, so that tracking and the
+    warm start of the inversion are settled at `first_frame`, and at `lookahead_frames` behind, so that smoothing and
+    the filling of gaps know how the face goes on. Nothing that is found there is kept.
     """
 
     video: Video
@@ -83,12 +84,14 @@ class Segment:
     first_frame: int
     n_frames: int
     warmup_frames: int = 0
+    lookahead_frames: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.segment_index < self.n_segments:
             raise ValueError(f"segment {self.segment_index} of {self.n_segments}: the index must be below the count")
-        if self.n_frames < 1 or self.first_frame - self.warmup_frames < self.shots[0].first_frame:
-            raise ValueError(f"segment {self.segment_index}: frames must lie inside its shots, warm-up included")
+        decode_end = self.decode_first + self.decode_n
+        if self.n_frames < 1 or self.decode_first < self.shots[0].first_frame or decode_end > self.shots[-1].end_frame:
+            raise ValueError(f"segment {self.segment_index}: frames must lie inside its shots, overlap included")
 
     @property
     def decode_first(self) -> int:
@@ -97,7 +100,12 @@ class Segment:
 
     @property
     def decode_n(self) -> int:
-        return self.warmup_frames + self.n_frames
+        return self.warmup_frames + self.n_frames + self.lookahead_frames
+
+    @property
+    def end_frame(self) -> int:
+        """The first frame that it no longer answers for."""
+        return self.first_frame + self.n_frames
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

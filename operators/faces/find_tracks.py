@@ -82,7 +82,7 @@ class FindTracks:
             min_track_s=self.settings.min_track_s,
             open_end=end < shot.end_frame,
         )
-        kept = [track for track in linked if track.end_frame > segment.first_frame]
+        kept = [t for t in linked if t.end_frame > segment.first_frame and t.first_frame < segment.end_frame]
         return [
             part
             for track_index, track in enumerate(kept)
@@ -96,7 +96,7 @@ class FindTracks:
         parts = cut_into_parts(
             first=track.first_frame,
             kept_from=segment.first_frame,
-            end=track.end_frame,
+            end=min(track.end_frame, segment.end_frame),
             frames_max=self.frames_max,
             warmup_frames=self.settings.warmup_frames,
         )

@@ -18,13 +18,14 @@ class _Piece:
     first_frame: int
     n_frames: int
     warmup_frames: int = 0
+    lookahead_frames: int = 0
 
 
 def cut_segments(video: Video, shots: Sequence[Shot], settings: ShotSettings) -> tuple[Segment, ...]:
     """Every frame of the film lies in exactly one segment's `n_frames`; a pure function of its arguments.
 
     Takes: shots that cover the film in order. Gives: segments in order. Where a long shot is cut depends on that shot
-    alone, and the warm-up of its pieces never leaves it.
+    alone, and the overlap of its pieces never leaves it.
     """
     longest_us = _LONGEST * settings.segment_s * 1e6
     pieces: list[_Piece] = []
@@ -51,6 +52,7 @@ def cut_segments(video: Video, shots: Sequence[Shot], settings: ShotSettings) ->
             first_frame=piece.first_frame,
             n_frames=piece.n_frames,
             warmup_frames=piece.warmup_frames,
+            lookahead_frames=piece.lookahead_frames,
         )
         for i, piece in enumerate(pieces)
     )
@@ -70,7 +72,8 @@ def _cut(shot: Shot, settings: ShotSettings) -> list[_Piece]:
             shots=(shot,),
             first_frame=shot.first_frame + offset,
             n_frames=end - offset,
-            warmup_frames=min(settings.warmup_frames, offset),
+            warmup_frames=min(settings.overlap_frames, offset),
+            lookahead_frames=min(settings.overlap_frames, shot.n_frames - end),
         )
         for offset, end in pairwise(offsets)
     ]

@@ -23,7 +23,7 @@ def finder():
     return DlibFinder(SETTINGS)
 
 
-def segment_of(pts_us, cuts=(), *, first_frame=0, n_frames=None, warmup_frames=0):
+def segment_of(pts_us, cuts=(), *, first_frame=0, n_frames=None, warmup_frames=0, lookahead_frames=0):
     """One segment over the whole film, or over a piece of its only shot."""
     pts_us = np.array(pts_us, np.int64)
     n = len(pts_us)
@@ -52,6 +52,7 @@ def segment_of(pts_us, cuts=(), *, first_frame=0, n_frames=None, warmup_frames=0
         first_frame=first_frame,
         n_frames=n - first_frame if n_frames is None else n_frames,
         warmup_frames=warmup_frames,
+        lookahead_frames=lookahead_frames,
     )
 
 
@@ -122,6 +123,19 @@ def test_tracks_of_a_small_film(finder, marks, cuts, expected):
 )
 def test_a_piece_of_a_long_shot(finder, marks, expected):
     segment = segment_of(40_000 * np.arange(60), first_frame=30, n_frames=20, warmup_frames=12)
+    assert rows(find(finder, Film(marks, segment))) == expected
+
+
+@pytest.mark.parametrize(
+    ("marks", "expected"),
+    [
+        pytest.param("#" * 60, [(0, 0, 0, 0, 0, 30)], id="goes_on_behind"),
+        pytest.param("." * 31 + "#" * 29, [], id="wholly_behind"),
+        pytest.param("#" * 28 + "." * 5 + "#" * 27, [(0, 0, 0, 0, 0, 30)], id="a_gap_across_the_seam_is_filled"),
+    ],
+)
+def test_a_piece_knows_how_the_face_goes_on(finder, marks, expected):
+    segment = segment_of(40_000 * np.arange(60), n_frames=30, lookahead_frames=12)
     assert rows(find(finder, Film(marks, segment))) == expected
 
 
