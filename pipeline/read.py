@@ -79,9 +79,9 @@ class Dataset:
     def track(self, track_id: str) -> NDArray[np.float32]:
         """W+ of one track, (T, num_ws, w_dim), in the order of its frames. Raises: WrongUse for an unknown track."""
         # The partition is named too, so that only one film's files are opened.
-        rows = self._connection.execute(
+        rows = self._connection.sql(
             "select w from frames where video_id = ? and track_id = ? order by frame_index",
-            [track_id.split("-", maxsplit=1)[0], track_id],
+            params=[track_id.split("-", maxsplit=1)[0], track_id],
         ).to_arrow_table()
         if rows.num_rows == 0:
             raise WrongUse(f"no track {track_id}; `select track_id from tracks` lists them")

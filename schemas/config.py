@@ -54,12 +54,12 @@ class InversionSettings(_Settings):
     # Rates and distances are in spreads of the generator's w, so they mean the same in every generator. Measured on
     # random-64 and 64-px crops of talking heads, where the PSNR of one run scatters by 0.3 dB.
     method: Literal["naive", "sequential"] = "sequential"
-    first_steps: int = Field(300, ge=1)  # each frame alone, or the head of a track; 150 cost 1.5 dB, 600 add 1.4
-    next_steps: int = Field(15, ge=1)  # sequential: every later frame; 10 lag behind fast faces, 30 gain 0.5 dB on them
+    first_steps: int = Field(300, ge=1)  # each frame alone, or the head of a track; 150 cost 1.3 dB, 600 add 1.2
+    next_steps: int = Field(15, ge=1)  # sequential: every later frame; on fast faces 10 cost 0.4 dB and 30 add 0.7
     learning_rate: float = Field(0.3, gt=0)  # from the mean; 0.2 to 0.45 are alike within the scatter
     next_learning_rate: float = Field(0.05, gt=0)  # from the frame before: 0.1 shakes still faces, 0.02 lags fast ones
-    pyramid_weight: float = Field(0.05, ge=0)  # edges of every size against colours; 0 to 0.2 are alike, 1 costs 1 dB
-    latent_weight: float = Field(0.1, ge=0)  # sequential: price of moving away from the frame before; 1 lags by 0.4 dB
+    pyramid_weight: float = Field(0.05, ge=0)  # edges of every size against colours; 0 to 0.2 are alike, 1 costs 0.5 dB
+    latent_weight: float = Field(0.1, ge=0)  # sequential: price of moving away from the frame before; 1 lags by 0.3 dB
 
 
 class EmotionSettings(_Settings):

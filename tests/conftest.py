@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from operators.puppets.astronaut import write_astronaut_movie
+from tests.runs import FAST, Run, run_command
+
 REPO = Path(__file__).resolve().parent.parent
 
 
@@ -19,3 +22,26 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def media(shared: Path) -> Path:
     return shared / "media"
+
+
+@pytest.fixture(scope="session")
+def latentreel() -> Run:
+    """Runs the command; gives its exit code and what it said."""
+    return run_command
+
+
+@pytest.fixture(scope="session")
+def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The movie that the project makes itself."""
+    path = tmp_path_factory.mktemp("movie") / "astronaut.mp4"
+    write_astronaut_movie(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def undisturbed(latentreel: Run, movie: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset made by one worker in one go: what every other way of making it has to equal."""
+    dataset = tmp_path_factory.mktemp("undisturbed") / "dataset"
+    done = latentreel("invert", movie, "-o", dataset, "--workers", "1", *FAST)
+    assert done.returncode == 0, done.stderr
+    return dataset

@@ -12,7 +12,7 @@ import dlib
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.faces.finder import Face
+from operators.faces.face import Face
 from operators.faces.suppress import without_doubles
 from schemas.config import FaceSettings
 from schemas.errors import WrongUse

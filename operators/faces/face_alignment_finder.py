@@ -22,7 +22,7 @@ from face_alignment.models import FAN
 from face_alignment.utils import load_file_from_url
 from numpy.typing import NDArray
 
-from operators.faces.finder import Face
+from operators.faces.face import Face
 from operators.faces.suppress import without_doubles
 from schemas.config import FaceSettings
 from schemas.errors import WrongUse

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.faces.align import align_crop
-from operators.faces.finder import Face, FaceFinder
+from operators.faces.face import Face, FaceFinder
 from operators.faces.parts import cut_into_parts
 from operators.faces.quad import quads_from_landmarks
 from operators.faces.smoothing import smooth_along_time

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from operators.faces.finder import N_LANDMARKS, Face
+from operators.faces.face import N_LANDMARKS, Face
 from operators.faces.suppress import overlap
 
 DISTANCE_MAX = 0.6  # of the face's side, from where it is expected; a head crosses no more between two frames

@@ -15,7 +15,6 @@ from operators.stylegan.generator import Generator
 # Adam: Kingma and Ba 2015, arXiv:1412.6980. Gradients shrink a hundredfold within one run; the usual memory of 0.999
 # remembers the large ones and ends 0.7 dB lower after 200 steps.
 _BETA2 = 0.9
-_EPSILON = 1e-12  # far below any gradient here (about 1e-6): the usual 1e-8 slows down large generators
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +80,7 @@ def _descend(
     distance_weight: float,
 ) -> Tensor:
     w_NLD = start_NLD.clone().requires_grad_(True)
-    adam = torch.optim.Adam([w_NLD], lr=descent.learning_rate, betas=(descent.beta1, _BETA2), eps=_EPSILON)
+    adam = torch.optim.Adam([w_NLD], lr=descent.learning_rate, betas=(descent.beta1, _BETA2))
     for step in range(descent.steps):
         x_N3RR = generator.synthesis(w_NLD)
         loss_N = reconstruction_loss(x_N3RR, target_N3RR, pyramid_weight=pyramid_weight)

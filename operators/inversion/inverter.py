@@ -20,5 +20,5 @@ def make_inverter(generator: Generator, settings: InversionSettings, *, device: 
     """The inverter that the settings name. The generator is frozen and moved to `device`."""
     if settings.method == "naive":
         return InvertNaive(generator, settings, device=device)
-    # On a CPU core a batch is hardly faster than its rows one by one; a GPU is idle with less than several pictures.
+    # A CPU worker gets its clips one by one, so more lanes would stand empty; a GPU is idle with one small picture.
     return InvertSequential(generator, settings, device=device, lanes=1 if device == "cpu" else 8)

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs.conftest import FAST, Run, assert_equal_datasets, command, latentreel, movie, undisturbed
-
-__all__ = ["latentreel", "movie", "undisturbed"]  # fixtures
+from tests.runs import FAST, Run, assert_equal_datasets, command
 
 
 def _wait_for(condition, seconds: float, process: subprocess.Popen) -> None:
@@ -25,7 +23,7 @@ def _wait_for(condition, seconds: float, process: subprocess.Popen) -> None:
 def test_the_driver_killed_in_the_middle(latentreel: Run, movie: Path, undisturbed: Path, tmp_path: Path) -> None:
     """SIGKILL once a part is staged and before the film is committed. Lost: time only."""
     dataset = tmp_path / "d"
-    words = ("invert", movie, "-o", dataset, "--workers", "1", *FAST)
+    words: tuple[str | Path, ...] = ("invert", movie, "-o", dataset, "--workers", "1", *FAST)
     driver = subprocess.Popen(command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     staging = dataset / "_staging"
     _wait_for(lambda: any(staging.rglob("seg*-part*.parquet")), 120, driver)

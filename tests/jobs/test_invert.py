@@ -1,6 +1,5 @@
 """`latentreel invert`, the whole road on real Ray: what arrives, how often, and what bad input does."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 
 from pipeline.read import open_dataset
 from schemas.tables import TABLES
-from tests.jobs.conftest import FAST, Run, assert_equal_datasets, rows
+from tests.runs import FAST, Run, assert_equal_datasets, rows
 
 
 def test_the_road_gives_queryable_latents(undisturbed: Path) -> None:
@@ -119,17 +118,3 @@ def test_a_real_trailer(latentreel: Run, media: Path, tmp_path: Path) -> None:
     assert [row[0] for row in with_track] == [s["index"] for s in truth["segments"] if s["face"]]
     counts = dataset.sql("select (select count(*) from frames) = (select sum(n_latents) from videos)").fetchall()
     assert counts == [(True,)]
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="needs root to become another user")
-def test_a_file_without_permission_is_named(latentreel: Run, tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    for parent in list(tmp_path.parents)[:-2]:
-        parent.chmod(0o755)
-    (tmp_path / "secret.mp4").write_text("x")
-    (tmp_path / "secret.mp4").chmod(0)
-    (tmp_path / "d").mkdir(mode=0o777)
-    (tmp_path / "d").chmod(0o777)
-    done = latentreel("invert", tmp_path / "secret.mp4", "-o", tmp_path / "d" / "d", user="nobody", cwd=tmp_path)
-    assert done.returncode == 2, done.stderr
-    assert "permission denied" in done.stderr.lower()

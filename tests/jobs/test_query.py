@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.read import open_dataset
 from schemas.errors import WrongUse
-from tests.jobs.conftest import Run
+from tests.runs import Run
 
 
 def test_the_table_on_the_screen(latentreel: Run, undisturbed: Path) -> None:

@@ -6,7 +6,8 @@ import skimage.data
 from PIL import Image
 
 from operators.faces.dlib_finder import DlibFinder, predictor_path
-from operators.faces.finder import Face, make_finder
+from operators.faces.face import Face
+from operators.faces.finder import make_finder
 from schemas.config import FaceSettings
 
 ASTRONAUT = skimage.data.astronaut()

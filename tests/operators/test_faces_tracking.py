@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.faces.finder import Face
+from operators.faces.face import Face
 from operators.faces.suppress import without_doubles
 from operators.faces.tracking import link_faces
 

@@ -1,0 +1,81 @@
+"""How well the two methods invert, where the right latents are known, and on a real face."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from operators.inversion.invert_naive import InvertNaive
+from operators.inversion.invert_sequential import InvertSequential
+from operators.stylegan.checkpoint import load_generator
+from operators.stylegan.generator import Generator
+from schemas.clips import LatentClip
+from schemas.config import InversionSettings
+from tests.reference.inversion_clips import clip_of, crops_of, jerk, known_path
+
+SETTINGS = InversionSettings()  # the defaults are what is promised
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    return load_generator("random-32")
+
+
+@pytest.fixture(scope="module")
+def both(generator: Generator) -> tuple[LatentClip, LatentClip]:
+    """A face that moves 2 % of the way between two samples per frame, by both methods."""
+    clip = clip_of(crops_of(generator, known_path(generator, 8, seed=4)))
+    naive = InvertNaive(generator, SETTINGS)([clip])[0]
+    return naive, InvertSequential(generator, SETTINGS)([clip])[0]
+
+
+def test_known_pictures_are_found_again(both: tuple[LatentClip, LatentClip]) -> None:
+    naive, sequential = both
+    assert naive.psnr.min() > 36
+    assert sequential.psnr.min() > 36
+
+
+def test_sequential_is_as_good_in_a_fifth_of_the_steps(both: tuple[LatentClip, LatentClip]) -> None:
+    naive, sequential = both
+    n = len(naive.psnr)
+    assert sequential.psnr.mean() > naive.psnr.mean() - 3
+    assert SETTINGS.first_steps + (n - 1) * SETTINGS.next_steps < SETTINGS.first_steps * n / 5
+
+
+def test_sequential_latents_move_ten_times_more_smoothly(both: tuple[LatentClip, LatentClip]) -> None:
+    naive, sequential = both
+    assert jerk(sequential.w_TLD) < jerk(naive.w_TLD) / 10
+
+
+def test_sequential_flickers_less(both: tuple[LatentClip, LatentClip]) -> None:
+    naive, sequential = both
+    assert sequential.change_error.sum() < naive.change_error.sum()
+
+
+def test_a_real_face_is_recognised_in_colour_and_shape_and_followed(media: Path) -> None:
+    crops = _face_crops(media / "talk_d0.mp4", first=20, n=6)
+    latents = InvertSequential(load_generator("random-64"), SETTINGS)([clip_of(crops)])[0]
+    variance = np.square(crops / 1.0 - crops.mean(axis=(1, 2), keepdims=True)).mean()
+    assert latents.psnr.min() > 22
+    assert latents.psnr.min() > 10 * np.log10(255**2 / variance) + 8, "little better than its mean colour"
+    assert latents.psnr[-1] > latents.psnr[0] - 1, "the track drifts away from the face"
+
+
+def test_a_higher_price_of_moving_moves_less(generator: Generator) -> None:
+    clip = clip_of(crops_of(generator, known_path(generator, 4, seed=5, step=0.2)))
+    quick = {"first_steps": 60, "next_steps": 10}
+    free, dear = (
+        InvertSequential(generator, InversionSettings(**quick, latent_weight=price))([clip])[0]
+        for price in (0.0, 100.0)
+    )
+    np.testing.assert_array_equal(free.w_TLD[0], dear.w_TLD[0])  # the head has nothing before it to stay near
+    assert np.abs(np.diff(dear.w_TLD, axis=0)).mean() < np.abs(np.diff(free.w_TLD, axis=0)).mean() / 2
+
+
+def _face_crops(path: Path, *, first: int, n: int) -> np.ndarray:
+    """Centre squares of 430 of 512 pixels, at 64: the head with some room."""
+    with av.open(str(path)) as container:
+        frames = [frame.to_image() for i, frame in enumerate(container.decode(video=0)) if first <= i < first + n]
+    return np.stack([np.asarray(f.crop((41, 41, 471, 471)).resize((64, 64), Image.Resampling.LANCZOS)) for f in frames])
