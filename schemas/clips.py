@@ -107,7 +107,7 @@ class LatentClip:
 
     track: FaceTrack
     w_TLD: NDArray[np.float32]  # (T, L, D) W+ of the generator named in the table's properties
-    psnr: NDArray[np.float32]  # (T,) dB, against the crop at the generator's resolution, peak 255
+    psnr: NDArray[np.float32]  # (T,) dB, against the crop, peak 255, grey levels not rounded; 100 where they are equal
     lpips: NDArray[np.float32] | None  # (T,) None: inverted without LPIPS
     # Flicker is their ratio over a track: mean |dG - dI| over mean |dI|. Kept apart so that parts of a track add up.
     change_error: NDArray[np.float32]  # (T,) mean |(G_t - G_t-1) - (I_t - I_t-1)|, in [0, 255]; 0 at the first frame
