@@ -1,7 +1,7 @@
 """The process that decodes: `python -m operators.video.decode_child RING_FD`, started by FrameSource.
 
 A decoder may hang, crash or swallow the machine's memory; here it can be killed. Lines of JSON come in on stdin:
-a request (`read`, `path`, ...) or `taken`, which gives a slot of the ring back. Lines go out on stdout: `slot` for
+a request (`read`, `path`, ...) or `taken`, which gives `n` slots of the ring back. Lines go out on stdout: `slot` for
 a picture that lies in the ring, `end` when there are no more, with the reason if there should have been.
 Each line carries the number of the read it belongs to; a new request ends the one before.
 """
@@ -69,7 +69,7 @@ def _serve(request: _Message, messages: SimpleQueue[_Message], ring_fd: int, out
             while n_free == 0 or not messages.empty():
                 message = messages.get()
                 if message.get("taken") == request["read"]:
-                    n_free += 1
+                    n_free += message["n"]
                 elif "path" in message:
                     return message
             slot = n_sent % len(ring)

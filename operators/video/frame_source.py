@@ -94,12 +94,17 @@ class FrameSource:
             height=height,
             slots=len(slots_SHWC),
         )
+        # Half the ring at once: each message wakes a thread of the child, which takes the interpreter from its decoder.
+        give_back, n_taken = len(slots_SHWC) // 2, 0
         for frame_index in range(first_frame, first_frame + n_frames):
             if number != self._n_reads:
                 raise ValueError(f"{video.uri}: its source began another read or was closed; use one source per reader")
             slot = self._next_slot(child, number, video, frame_index)
             rgb_HWC = slots_SHWC[slot].copy()
-            child.say(taken=number)
+            n_taken += 1
+            if n_taken == give_back:
+                child.say(taken=number, n=n_taken)
+                n_taken = 0
             yield Frame(frame_index=frame_index, pts_us=int(video.pts_us[frame_index]), rgb_HWC=rgb_HWC)
 
     def _next_slot(self, child: "_DecodeProcess", number: int, video: Video, frame_index: int) -> int:
