@@ -28,7 +28,8 @@ def demo(output: str) -> int:
     console.print(_tracks(dataset))
     n_frames = dataset.sql("select count(*) from frames").fetchall()[0][0]
     console.print(
-        f'{n_frames} frames of faces are in {output}: latentreel query {output} "select count(*) from frames"'
+        f'{n_frames} frames of faces are in {output}: latentreel query {output} "select count(*) from frames"',
+        soft_wrap=True,
     )
     console.print(
         f"contact sheet: {sheet}  (top: the aligned face; below: what the generator makes of its latent)",

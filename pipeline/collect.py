@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pipeline.finalise import Fate
 from schemas.job import Input
-from schemas.outcomes import ErrorRow, Receipt
+from schemas.outcomes import ErrorRow, Note, Receipt
 
 
 class Commits(Protocol):
@@ -42,11 +42,11 @@ class _Received:
 
 
 def collect(
-    results: Iterator[Receipt | ErrorRow],
+    results: Iterator[Receipt | Note | ErrorRow],
     todo: list[Input],
     commits: Commits,
     *,
-    on_result: Callable[[Receipt | ErrorRow | Fate], None],
+    on_result: Callable[[Receipt | Note | ErrorRow | Fate], None],
 ) -> tuple[list[Fate], dict[str, ErrorRow]]:
     """Gives the fates of the films that were completed, and one error for each film that was not.
 
@@ -70,6 +70,8 @@ def collect(
     for result in results:
         if isinstance(result, ErrorRow):
             keep([result])
+        elif isinstance(result, Note):
+            on_result(result)
         elif result.video_id not in committing:  # a worker that was restarted may say the same twice
             on_result(result)
             received[result.video_id].add(result)

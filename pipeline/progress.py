@@ -12,7 +12,7 @@ from rich.table import Table
 
 from pipeline.finalise import Fate
 from schemas.job import Input
-from schemas.outcomes import ErrorRow, Receipt
+from schemas.outcomes import ErrorRow, Note, Receipt
 
 RATE_WINDOW_S = 30.0  # long enough that one finished clip does not make the rate jump
 LINE_EVERY_S = 10.0  # where there is no terminal: a log that can be read afterwards
@@ -29,29 +29,30 @@ class Progress:
         self.weights = {task.video_id: max(1, task.bytes) for task in todo}
         self.share: dict[str, float] = {}  # of each film: finished parts over all, segment by segment
         self.fates: dict[str, Fate] = {}
-        self.n_segments = self.n_tracks = self.n_frames = self.n_reused = self.n_errors = 0
+        self.n_shots = self.n_tracks = self.n_frames = self.n_reused = self.n_errors = 0
         self.started = time.monotonic()
-        self.first_frame_after_s: float | None = None
+        self.first_result_at: float | None = None  # starting the workers is not what the rest will take
         self._recent: deque[tuple[float, int]] = deque()
 
-    def add(self, result: Receipt | ErrorRow | Fate) -> None:
+    def add(self, result: Receipt | Note | ErrorRow | Fate) -> None:
         """One result has arrived, or one film has its fate."""
+        self.first_result_at = self.first_result_at or time.monotonic()
         if isinstance(result, Fate):
             self.fates[result.video_id] = result
             self.share[result.video_id] = 1.0
         elif isinstance(result, ErrorRow):
             self.n_errors += 1
+        elif isinstance(result, Note):
+            self.n_shots += result.n_shots
+            self.n_tracks += result.n_faces
         else:
             parts = max(1, result.n_parts)
             self.share[result.video_id] = self.share.get(result.video_id, 0.0) + 1 / (parts * result.n_segments)
-            self.n_tracks += result.part is not None
             if result.reused:
                 self.n_reused += result.n_frames
             else:
                 self.n_frames += result.n_frames
                 self._recent.append((time.monotonic(), result.n_frames))
-            if self.first_frame_after_s is None and result.n_frames:
-                self.first_frame_after_s = time.monotonic() - self.started
 
     @property
     def elapsed_s(self) -> float:
@@ -59,26 +60,30 @@ class Progress:
 
     @property
     def frames_per_s(self) -> float:
-        """Over the last half minute, or since the start if that is shorter."""
+        """Over the last half minute, or since the first result if that is shorter."""
         now = time.monotonic()
         while self._recent and now - self._recent[0][0] > RATE_WINDOW_S:
             self._recent.popleft()
-        return sum(n for _, n in self._recent) / max(1e-6, min(RATE_WINDOW_S, now - self.started))
+        return sum(n for _, n in self._recent) / max(1e-6, min(RATE_WINDOW_S, now - (self.first_result_at or now)))
 
     @property
     def left_s(self) -> float | None:
         """None until anything is finished."""
         done = sum(min(1.0, self.share.get(video_id, 0.0)) * weight for video_id, weight in self.weights.items())
         finished = done / max(1, sum(self.weights.values()))
-        return None if finished <= 0 else (time.monotonic() - self.started) * (1 - finished) / finished
+        if finished <= 0 or self.first_result_at is None:
+            return None
+        return (time.monotonic() - self.first_result_at) * (1 - finished) / finished
 
     def counts(self) -> dict[str, str]:
         """The figures as they are shown, by their names."""
         by_status = [f"{sum(f.status == s for f in self.fates.values())} {s}" for s in ("committed", "no_faces")]
         left = self.left_s
+        if self.first_result_at is None:
+            return {"films": f"0/{len(self.weights)}", "state": "starting the workers"}
         return {
             "films": f"{len(self.fates)}/{len(self.weights)}" + (f" ({', '.join(by_status)})" if self.fates else ""),
-            "shots": str(sum(fate.n_shots for fate in self.fates.values())),
+            "shots": str(self.n_shots),
             "faces": str(self.n_tracks),
             "frames": f"{self.n_frames + self.n_reused}"
             + (f" ({self.n_reused} staged before)" if self.n_reused else ""),

@@ -18,7 +18,7 @@ from pipeline.store import Store
 from schemas.clips import TrackClip
 from schemas.errors import BadInput
 from schemas.job import Input, Job
-from schemas.outcomes import ErrorRow, Receipt, Stage
+from schemas.outcomes import ErrorRow, Note, Receipt, Stage
 from schemas.video import Segment
 
 
@@ -61,6 +61,7 @@ class CutVideo:
                     cut = self._cut(task, errors.at)
                     errors.at("staging")
                     staging.write_cut(cut)
+                yield pack(task.video_id, Note(video_id=task.video_id, n_shots=len(cut.shots)))
                 for segment in cut_segments(cut.video, cut.shots, self.job.config.shots):
                     yield pack(task.video_id, SegmentTask(input=task, segment=segment))
             yield from errors.rows
@@ -110,6 +111,7 @@ class FindFaces:
         staging, segment = _staging(self.job, task.input), task.segment
         staged = staging.read_parts(segment.segment_index)
         if staged is not None and all(staging.has_part(part) for part in staged):
+            yield pack(task.input.video_id, Note(video_id=task.input.video_id, n_faces=len(staged)))
             yield from _receipts_of_staged(staging, segment, staged)
             return
         at("faces")
@@ -125,6 +127,7 @@ class FindFaces:
             clips = [self.read_emotion(clip) for clip in clips]
         at("staging")
         staging.write_parts(segment.segment_index, [clip.track.key for clip in clips])
+        yield pack(task.input.video_id, Note(video_id=task.input.video_id, n_faces=len(clips)))
         busy_s = (time.perf_counter() - started) / max(1, len(clips))
         if not clips:
             yield pack(task.input.video_id, _receipt(segment, n_parts=0, part=None, n_frames=0, busy_s=busy_s))

@@ -27,6 +27,15 @@ class Receipt:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Note:
+    """Seen on the way, for the progress line only: nothing is decided by it, and a retry may say it twice."""
+
+    video_id: str
+    n_shots: int = 0
+    n_faces: int = 0  # tracks, parts of one counted apart
+
+
+@dataclass(frozen=True, kw_only=True)
 class ErrorRow:
     """One unit of work failed. `permanent`: the input is at fault, so the same bytes would fail again."""
 

@@ -16,7 +16,7 @@ from pipeline.tables import open_or_create
 from schemas.config import config_id, load_config
 from schemas.generators import describe_generator
 from schemas.job import Input, Job
-from schemas.outcomes import ErrorRow, Receipt
+from schemas.outcomes import ErrorRow, Note, Receipt
 
 QUICK = {"inversion.first_steps": 2, "inversion.next_steps": 1, "faces.supersample": 1, "generator": "random-32"}
 
@@ -40,7 +40,7 @@ def _work(film: Input, job: Job) -> list[Receipt | ErrorRow]:
     blocks = (
         receipt for segment in cut(pack(film.video_id, film)) for clip in find(segment) for receipt in invert(clip)
     )
-    return [row for block in blocks for row in unpack(block)]
+    return [row for block in blocks for row in unpack(block) if not isinstance(row, Note)]
 
 
 @pytest.fixture(scope="module")
