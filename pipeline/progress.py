@@ -119,7 +119,7 @@ class Progress:
     def _lines(self, stop: threading.Event) -> None:
         while not stop.wait(LINE_EVERY_S):
             text = ", ".join(f"{name} {value}" for name, value in self.counts().items())
-            self.console.print(f"{clock(self.elapsed_s)}  {text}", highlight=False)
+            self.console.print(f"{clock(self.elapsed_s)}  {text}", highlight=False, soft_wrap=True)
 
 
 def clock(seconds: float) -> str:
