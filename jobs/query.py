@@ -48,5 +48,7 @@ def _print_table(relation: Any) -> None:
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, float):
+        value = f"{value:.7g}"  # what a float32 knows; a rounded 25.9 would show as 25.89999962
     text = "" if value is None else str(value)
     return text if len(text) <= CELL_CHARS else text[: CELL_CHARS - 1] + "…"
