@@ -1,13 +1,11 @@
 """The command line. One function per command; what a command needs is imported when it is called."""
 
-import sys
-import traceback
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from schemas.errors import LatentreelError, WrongUse
+from jobs.cli_training import emotion_app, encoder_app, generator_app, puppets_app
+from jobs.exit_codes import Debug, exit_with, settings
 
 app = typer.Typer(
     name="latentreel",
@@ -17,12 +15,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(generator_app, name="generator")
+app.add_typer(encoder_app, name="encoder")
+app.add_typer(emotion_app, name="emotion")
+app.add_typer(puppets_app, name="puppets")
 
 Sources = Annotated[
     list[str], typer.Argument(help="Files, folders, globs, fsspec URLs, or manifests (.txt .csv .jsonl .parquet).")
 ]
 DatasetPath = Annotated[str, typer.Argument(metavar="DATASET", help="Folder or URL of a dataset.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback when something goes wrong.")]
 
 
 @app.command(
@@ -38,6 +39,7 @@ def invert(
     emotion: Annotated[
         str | None, typer.Option(help="An .onnx expression network with its manifest beside it.")
     ] = None,
+    encoder: Annotated[str | None, typer.Option(help="An encoder of the generator, to start from.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting, as faces.max_gap_s=1.")
@@ -59,11 +61,12 @@ def invert(
         dataset=output,
         config=config,
         overrides={
-            **_settings(setting or []),
+            **settings(setting),
             "generator": generator,
             "inversion.method": method,
             "faces.finder": finder,
             "emotion.model": emotion,
+            "inversion.encoder": encoder,
             "seed": seed,
         },
         workers=workers,
@@ -71,7 +74,7 @@ def invert(
         address=address,
         replace=replace,
     )
-    _exit(lambda: job(options), debug)
+    exit_with(lambda: job(options), debug)
 
 
 @app.command(
@@ -87,7 +90,7 @@ def query(
     """SQL over the committed films."""
     from jobs.query import query as job
 
-    _exit(lambda: job(dataset, sql, form=form, output=output), debug)
+    exit_with(lambda: job(dataset, sql, form=form, output=output), debug)
 
 
 @app.command(epilog="Example:  latentreel status dataset")
@@ -95,7 +98,7 @@ def status(dataset: DatasetPath, debug: Debug = False) -> None:
     """Films by their fate, the reasons of quarantine, and sizes."""
     from jobs.status import status as job
 
-    _exit(lambda: job(dataset), debug)
+    exit_with(lambda: job(dataset), debug)
 
 
 @app.command(epilog="Example:  latentreel retry dataset")
@@ -109,7 +112,7 @@ def retry(
     """Clears quarantined films, so that the next `invert` tries them again."""
     from jobs.retry import retry as job
 
-    _exit(lambda: job(dataset, tuple(videos or ())), debug)
+    exit_with(lambda: job(dataset, tuple(videos or ())), debug)
 
 
 @app.command(epilog="Example:  latentreel demo -o demo")
@@ -122,34 +125,7 @@ def demo(
     """The whole road on the embedded sample movie; ends with a table and a picture."""
     from jobs.demo import demo as job
 
-    _exit(lambda: job(output), debug)
-
-
-def _settings(pairs: list[str]) -> dict[str, Any]:
-    import yaml
-
-    settings = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"{pair!r} has no value; write --set name=value", param_hint="--set")
-        settings[name] = yaml.safe_load(value)
-    return settings
-
-
-def _exit(job: Callable[[], int], debug: bool) -> None:
-    """0 done, 1 some inputs failed (and are named), 2 wrong use. One line for what a user can mend."""
-    try:
-        code = job()
-    except LatentreelError as err:
-        if debug:
-            traceback.print_exc()
-        print(f"latentreel: {err}", file=sys.stderr)
-        code = 2 if isinstance(err, WrongUse) else 1
-    except KeyboardInterrupt:
-        print("latentreel: stopped; run the same command again, what is staged will be used", file=sys.stderr)
-        code = 130
-    raise typer.Exit(code)
+    exit_with(lambda: job(output), debug)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from operators.emotion.manifest import emotion_id
+from operators.inversion.encoder_header import encoder_id
 from pipeline.flow import Pools, engine
 from pipeline.plan import Plan, plan_videos
 from pipeline.progress import Progress, clock
@@ -60,7 +61,9 @@ def describe_job(options: InvertOptions) -> tuple[Job, dict[str, Any]]:
     config: Config = load_config(options.config, options.overrides)
     generator = describe_generator(config.generator, seed=config.seed)
     emotion = emotion_id(config.emotion.model) if config.emotion.model else None
-    canonical = config.canonical(generator_id=generator.generator_id, emotion_id=emotion)
+    path = config.inversion.encoder
+    encoder = encoder_id(path, generator_id=generator.generator_id) if path is not None else None
+    canonical = config.canonical(generator_id=generator.content_id, emotion_id=emotion, encoder_id=encoder)
     job = Job(
         dataset=options.dataset if "://" in options.dataset else str(Path(options.dataset).resolve()),
         config=config,

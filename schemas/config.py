@@ -54,9 +54,11 @@ class InversionSettings(_Settings):
     # Rates and distances are in spreads of the generator's w, so they mean the same in every generator. Measured on
     # random-64 and 64-px crops of talking heads, where the PSNR of one run scatters by 0.3 dB.
     method: Literal["naive", "sequential"] = "sequential"
+    encoder: str | None = None  # path of an encoder of this generator; None: the head of a track starts from the mean
     first_steps: int = Field(300, ge=1)  # each frame alone, or the head of a track; 150 cost 1.3 dB, 600 add 1.2
     next_steps: int = Field(15, ge=1)  # sequential: every later frame; on fast faces 10 cost 0.4 dB and 30 add 0.7
     learning_rate: float = Field(0.3, gt=0)  # from the mean; 0.2 to 0.45 are alike within the scatter
+    encoder_learning_rate: float = Field(0.2, gt=0)  # from its guess; at 50 steps best, at 150 steps 0.3 adds 0.4 dB
     next_learning_rate: float = Field(0.05, gt=0)  # from the frame before: 0.1 shakes still faces, 0.02 lags fast ones
     pyramid_weight: float = Field(0.05, ge=0)  # edges of every size against colours; 0 to 0.2 are alike, 1 costs 0.5 dB
     latent_weight: float = Field(0.1, ge=0)  # sequential: price of moving away from the frame before; 1 lags by 0.3 dB
@@ -79,11 +81,12 @@ class Config(_Settings):
     inversion: InversionSettings = InversionSettings()
     emotion: EmotionSettings = EmotionSettings()
 
-    def canonical(self, *, generator_id: str, emotion_id: str | None) -> dict[str, Any]:
+    def canonical(self, *, generator_id: str, emotion_id: str | None, encoder_id: str | None = None) -> dict[str, Any]:
         """The settings with paths replaced by what they point to: equal files under other names are equal here."""
         settings = self.model_dump(mode="json")
         settings["generator"] = generator_id
         settings["emotion"]["model"] = emotion_id
+        settings["inversion"]["encoder"] = encoder_id
         return settings
 
 

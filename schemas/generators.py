@@ -28,7 +28,8 @@ class GeneratorInfo:
     """Enough to lay out a table of latents and to tell two generators apart."""
 
     name: str  # as the user gave it
-    generator_id: str  # random-64-seed0, or the file's stem and the head of its hash
+    generator_id: str  # random-64-seed0, or the file's stem and the head of its hash: to be read
+    content_id: str  # the same without the stem: equal weights under another name are equal
     resolution: int
     num_ws: int
     w_dim: int
@@ -72,6 +73,7 @@ def describe_generator(name: str, *, seed: int) -> GeneratorInfo:
         return GeneratorInfo(
             name=name,
             generator_id=f"{name}-seed{seed}",
+            content_id=f"{name}-seed{seed}",
             resolution=random.resolution,
             num_ws=num_ws(random.resolution),
             w_dim=W_DIM,
@@ -82,6 +84,7 @@ def describe_generator(name: str, *, seed: int) -> GeneratorInfo:
     return GeneratorInfo(
         name=name,
         generator_id=f"{Path(name).stem}-{digest[:16]}",
+        content_id=digest[:16],
         resolution=architecture["resolution"],
         num_ws=num_ws(architecture["resolution"]),
         w_dim=architecture["w_dim"],
@@ -103,9 +106,9 @@ def read_architecture(path: str) -> dict[str, Any]:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as err:
         raise WrongUse(f"generator {path}: not a whole .safetensors file ({err}); copy it again") from err
-    if (found := metadata.get("format")) != FILE_FORMAT:
-        raise WrongUse(f"generator {path}: format {found}, expected {FILE_FORMAT}; write it with save_generator")
-    return _checked(path, metadata.get("architecture", "{}"))
+    if FILE_FORMAT not in metadata:
+        raise WrongUse(f"generator {path}: its header has no {FILE_FORMAT}; write the file with save_generator")
+    return _checked(path, metadata[FILE_FORMAT])
 
 
 def _checked(path: str, text: str) -> dict[str, Any]:

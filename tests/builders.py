@@ -78,7 +78,9 @@ def part_key(video_id: str = "v" * 32, *, segment: int = 0, shot: int = 0, track
 def job(dataset: str, config: Config | None = None) -> tuple[Job, dict[str, Any]]:
     """A job of a tiny generator, and its canonical settings."""
     config = config or Config()
-    generator = GeneratorInfo(name="tiny", generator_id="tiny", resolution=32, num_ws=NUM_WS, w_dim=W_DIM)
+    generator = GeneratorInfo(
+        name="tiny", generator_id="tiny", content_id="tiny", resolution=32, num_ws=NUM_WS, w_dim=W_DIM
+    )
     canonical = config.canonical(generator_id=generator.generator_id, emotion_id=None)
     found = Job(dataset=dataset, config=config, config_id=config_id(canonical), generator=generator, run_id="test-run")
     return found, canonical

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import typer.core
 import typer.main
@@ -12,10 +14,17 @@ from jobs.cli import app
 
 OPTIONS = {
     "demo": {"output", "debug", "help"},
-    "invert": {
-        "sources", "output", "config", "generator", "method", "finder", "emotion", "seed", "set", "workers", "device",
-        "address", "replace", "debug", "help",
+    "emotion train": {"faces", "output", "crop-margin", "set", "device", "debug", "help"},
+    "encoder train": {"generator", "output", "pictures", "seed", "set", "device", "debug", "help"},
+    "generator fit": {
+        "source", "output", "objective", "set", "pace", "device", "px", "frame-stride", "debug", "help",
     },
+    "invert": {
+        "sources", "output", "config", "generator", "method", "finder", "emotion", "encoder", "seed", "set", "workers",
+        "device", "address", "replace", "debug", "help",
+    },
+    "puppets render": {"output", "seed", "seconds", "width", "height", "fps", "debug", "help"},
+    "puppets sample": {"folder", "debug", "help"},
     "query": {"dataset", "sql", "format", "output", "debug", "help"},
     "retry": {"dataset", "videos", "debug", "help"},
     "status": {"dataset", "debug", "help"},
@@ -27,23 +36,33 @@ def test_the_names_to_import() -> None:
     assert all(getattr(latentreel, name) is not None for name in latentreel.__all__)
 
 
-def test_the_commands_and_their_options() -> None:
-    found = {}
+def _commands(group: typer.core.TyperGroup, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if isinstance(command, typer.core.TyperGroup):
+            yield from _commands(command, f"{name} ")
+        else:
+            yield prefix + name, command
+
+
+def _all_commands() -> dict[str, Any]:
     group = typer.main.get_command(app)
     assert isinstance(group, typer.core.TyperGroup)
-    for name, command in group.commands.items():
-        params = command.params
+    return dict(_commands(group))
+
+
+def test_the_commands_and_their_options() -> None:
+    found = {}
+    for name, command in _all_commands().items():
         found[name] = {"help"} | {
             max(param.opts, key=len).lstrip("-") if param.param_type_name == "option" else param.name
-            for param in params
+            for param in command.params
         }
     assert found == OPTIONS
 
 
 def test_every_command_has_an_example() -> None:
-    for command in app.registered_commands:
-        assert command.epilog, command.callback
-        assert command.epilog.startswith("Example:  latentreel ")
+    for name, command in _all_commands().items():
+        assert command.epilog.startswith(f"Example:  latentreel {name} "), name
 
 
 def test_help_answers_at_once() -> None:

@@ -32,6 +32,11 @@ def from_the_mean(*, steps: int, learning_rate: float) -> Descent:
     return Descent(steps=steps, learning_rate=learning_rate, ramp=0.05, beta1=0.9)
 
 
+def from_an_encoder(*, steps: int, learning_rate: float) -> Descent:
+    """A start with the right face and colours: a ramp keeps them, full momentum still has some way to go."""
+    return Descent(steps=steps, learning_rate=learning_rate, ramp=0.2, beta1=0.9)
+
+
 def from_a_neighbour(*, steps: int, learning_rate: float) -> Descent:
     """A start next to the goal: a long ramp keeps what is already right (flicker 1.1 against 2.3 of the film's with a
     short one), little momentum does not overshoot (a quarter less latent jitter at equal error).

@@ -51,7 +51,8 @@ def save_generator(generator: Generator, path: str) -> None:
         raise ValueError(f"generator {path}: the name must end with .safetensors, by which it is recognised")
     partial = f"{path}.{os.getpid()}.partial"
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
-    metadata = {"format": FILE_FORMAT, "architecture": json.dumps(asdict(generator.architecture))}
+    # One entry: the library writes several in an order that changes from run to run, and the bytes are the identity.
+    metadata = {FILE_FORMAT: json.dumps(asdict(generator.architecture))}
     save_file(tensors, partial, metadata=metadata)
     with Path(partial).open("rb") as file:
         os.fsync(file.fileno())

@@ -1,5 +1,7 @@
 """Generators by name and to files: the same bits back, wrong files in one line, nothing executed."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,19 @@ def test_a_file_gives_back_the_same_bits(tmp_path: Path, small: Generator) -> No
     w_NLD = small.mapping.w_avg.expand(1, 8, -1)
     assert torch.equal(back.synthesis(w_NLD), small.synthesis(w_NLD))
     assert [path.name for path in tmp_path.iterdir()] == ["small.safetensors"]
+
+
+def test_equal_weights_are_equal_files(tmp_path: Path, small: Generator) -> None:
+    """The library orders several header entries anew in every process: two of them, to catch a second entry."""
+    save_generator(small, str(tmp_path / "a.safetensors"))
+    code = (
+        "import sys; from operators.stylegan.checkpoint import load_generator, save_generator; "
+        "save_generator(load_generator(sys.argv[1]), sys.argv[2])"
+    )
+    for name in ("b", "c"):
+        words = [str(tmp_path / "a.safetensors"), str(tmp_path / f"{name}.safetensors")]
+        subprocess.run([sys.executable, "-c", code, *words], check=True)
+        assert (tmp_path / f"{name}.safetensors").read_bytes() == (tmp_path / "a.safetensors").read_bytes()
 
 
 def test_a_wrong_ending_is_refused_before_anything_is_written(tmp_path: Path, small: Generator) -> None:

@@ -26,7 +26,7 @@ def write_file(path: Path, *, metadata: dict[str, str] | None, cut: int = 0) -> 
 
 
 def ours(**changes: object) -> dict[str, str]:
-    return {"format": FILE_FORMAT, "architecture": json.dumps(HEADER | changes)}
+    return {FILE_FORMAT: json.dumps(HEADER | changes)}
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,9 @@ def test_a_file_is_its_stem_and_hash_and_the_seed_changes_nothing(tmp_path: Path
     assert stem == "faces"
     assert len(digest) == 16
     assert describe_generator(one, seed=7).generator_id == info.generator_id
-    assert describe_generator(other, seed=0).generator_id[-16:] != digest
+    assert describe_generator(other, seed=0).content_id != digest
+    renamed = describe_generator(str(Path(one).rename(tmp_path / "renamed.safetensors")), seed=0)
+    assert (renamed.content_id, renamed.generator_id) == (info.content_id, f"renamed-{digest}")
 
 
 @pytest.mark.parametrize(
@@ -81,10 +83,10 @@ def test_a_wrong_name_is_one_line_with_the_cure(name: str, words: tuple[str, ...
     [
         pytest.param(ours(), 2, ("not a whole",), id="truncated_data"),
         pytest.param(ours(), 40, ("not a whole",), id="truncated_header"),
-        pytest.param(None, 0, ("format None", FILE_FORMAT), id="no_metadata"),
-        pytest.param({"format": "pt"}, 0, ("format pt",), id="foreign"),
-        pytest.param({"format": FILE_FORMAT, "architecture": "{"}, 0, ("not JSON",), id="architecture_not_json"),
-        pytest.param({"format": FILE_FORMAT}, 0, ("must give",), id="no_architecture"),
+        pytest.param(None, 0, ("has no", FILE_FORMAT), id="no_metadata"),
+        pytest.param({"format": "pt"}, 0, ("has no",), id="foreign"),
+        pytest.param({FILE_FORMAT: "{"}, 0, ("not JSON",), id="architecture_not_json"),
+        pytest.param({FILE_FORMAT: "{}"}, 0, ("must give",), id="no_architecture"),
         pytest.param(ours(extra=1), 0, ("must give",), id="unknown_size"),
         pytest.param(ours(resolution=48), 0, ("48 px",), id="impossible_resolution"),
         pytest.param(ours(channels=[4, 4]), 0, ("give 4",), id="too_few_channels"),
