@@ -1,5 +1,6 @@
 """latentreel puppets render: a movie of rendered talking heads, and everything that is true of it."""
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -38,6 +39,34 @@ def render(
     write_mp4(movie, frames, fps=Fraction(fps), crf=CRF)
     pq.write_table(movie_truth(script), truth, compression="zstd")
     print(f"{movie}: {script.n_frames} frames, {len(script.shots)} shots; truth in {truth}")
+    return 0
+
+
+def crops(folder: str, *, n: int, px: int = 128, seed: int = 0, workers: int | None = None) -> int:
+    """Writes a training set for `generator fit --objective reconstruction`. Gives the exit code.
+
+    Raises: WrongUse for a size that no generator has, or a number of pictures below 1.
+    """
+    from rich.progress import Progress
+
+    from operators.puppets.training_set import write_training_set
+    from schemas.generators import RESOLUTIONS
+
+    if px not in RESOLUTIONS or n < 1:
+        raise WrongUse(f"{n} crops of {px} px; give at least 1, of {', '.join(map(str, RESOLUTIONS))} px")
+    if Path(folder).exists() and not Path(folder).is_dir():
+        raise WrongUse(f"{folder} is a file; give a folder")
+    with Progress(transient=True) as progress:
+        task = progress.add_task("drawing", total=n)
+        path = write_training_set(
+            Path(folder),
+            n=n,
+            px=px,
+            seed=seed,
+            workers=workers or os.cpu_count() or 1,
+            on_drawn=lambda drawn: progress.advance(task, drawn),
+        )
+    print(f"{path}: {n} crops; latents.npy beside it holds the parameters that drew them")
     return 0
 
 

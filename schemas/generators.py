@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
 from schemas.errors import WrongUse
 
 RESOLUTIONS = (32, 64, 128, 256, 512, 1024)
@@ -101,6 +99,8 @@ def read_architecture(path: str) -> dict[str, Any]:
         raise WrongUse(f"generator {path}: no such name; {_CURE}")
     if not Path(path).is_file():
         raise WrongUse(f"generator {path}: no such file; {_CURE}")
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415  # random generators do without it
+
     try:
         with safe_open(path, framework="np") as file:  # compares the header with the file's length
             metadata = file.metadata() or {}

@@ -23,6 +23,7 @@ OPTIONS = {
         "sources", "output", "config", "generator", "method", "finder", "emotion", "encoder", "seed", "set", "workers",
         "device", "address", "replace", "debug", "help",
     },
+    "puppets crops": {"folder", "count", "px", "seed", "workers", "debug", "help"},
     "puppets render": {"output", "seed", "seconds", "width", "height", "fps", "debug", "help"},
     "puppets sample": {"folder", "debug", "help"},
     "query": {"dataset", "sql", "format", "output", "debug", "help"},

@@ -1,5 +1,6 @@
 """latentreel puppets render: a movie and its truth, or one line that says why not."""
 
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -40,3 +41,29 @@ def test_what_cannot_be_rendered_is_said_in_one_line(tmp_path, name, options, sa
         render(str(tmp_path / name), **options)
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_set_holds_pictures_and_their_parameters(tmp_path: Path) -> None:
+    """Whatever the number of pictures and processes, picture i is the same; `generator fit` reads what is written."""
+    import numpy as np
+
+    from jobs.puppets import crops
+    from operators.puppets.parameters import N_PARAMETERS
+    from operators.stylegan.training.image_sources import open_source
+
+    assert crops(str(tmp_path / "a"), n=5, px=32, seed=3, workers=2) == 0
+    assert crops(str(tmp_path / "b"), n=3, px=32, seed=3, workers=1) == 0
+    pictures, fewer = (np.load(tmp_path / name / "pictures.npy") for name in "ab")
+    assert pictures.shape == (5, 32, 32, 3)
+    assert np.array_equal(pictures[:3], fewer)
+    source = open_source(str(tmp_path / "a" / "pictures.npy"))
+    assert source.latents_NZ is not None
+    assert source.latents_NZ.shape == (5, N_PARAMETERS)
+
+
+@pytest.mark.parametrize(("n", "px"), [pytest.param(0, 64, id="none"), pytest.param(4, 100, id="no_generators_size")])
+def test_an_impossible_training_set_is_refused(tmp_path: Path, n: int, px: int) -> None:
+    from jobs.puppets import crops
+
+    with pytest.raises(WrongUse, match=f"{n} crops of {px} px"):
+        crops(str(tmp_path), n=n, px=px)

@@ -88,7 +88,7 @@ def test_adversarial_training_runs_all_its_parts(tmp_path):
     assert max(row["augment_p"] for row in log) > 0
     assert all(np.isfinite(list(row.values())).all() for row in log)
     generator = load_generator(str(path))
-    assert generator.synthesis.b32.conv1.noise_const.abs().sum() > 0
+    assert generator.get_buffer("synthesis.b32.conv1.noise_const").abs().sum() > 0
     expected = w_statistics(generator).mean_D
     torch.testing.assert_close(generator.mapping.w_avg, expected)
 

@@ -6,6 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from operators.stylegan.training.image_sources import open_source
@@ -59,7 +60,7 @@ def test_all_sources_give_the_same_pictures(tmp_path):
         assert np.array_equal(images.pictures_NRRC, RAMP), place
         assert images.resolution == 32
         assert images.latents_NZ is None
-        batch = images.batch(np.array([2, 0]), "cpu")
+        batch = images.batch(np.array([2, 0]), torch.device("cpu"))
         assert batch.shape == (2, 3, 32, 32)
         assert np.array_equal(((batch.movedim(1, -1).numpy() + 1) * 127.5).round().astype(np.uint8), RAMP[[2, 0]])
 
@@ -70,6 +71,7 @@ def test_latents_come_along(tmp_path):
     np.save(tmp_path / "latents.npy", LATENTS)
     for place in (folder(tmp_path / "f", **given), archive(tmp_path / "z.zip", given), tmp_path / "crops.npy"):
         images = pack(open_source(str(place)), tmp_path / f"run-{place.stem}")
+        assert images.latents_NZ is not None
         assert np.array_equal(images.latents_NZ, LATENTS)
 
 
