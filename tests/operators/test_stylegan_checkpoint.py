@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from operators.stylegan.checkpoint import load_generator, save_generator
@@ -87,6 +88,17 @@ def test_equal_weights_are_equal_files(tmp_path: Path, small: Generator) -> None
         assert (tmp_path / f"{name}.safetensors").read_bytes() == (tmp_path / "a.safetensors").read_bytes()
 
 
+def test_a_file_of_halves_is_read_as_rounded_weights(tmp_path: Path, small: Generator) -> None:
+    path = str(tmp_path / "small.safetensors")
+    save_generator(small, path)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    halves = {name: tensor.half() for name, tensor in load_file(path).items()}
+    save_file(halves, path, metadata=metadata)
+    back = load_generator(path).state_dict()
+    assert all(torch.equal(back[name], tensor.half().float()) for name, tensor in small.state_dict().items())
+
+
 def test_a_wrong_ending_is_refused_before_anything_is_written(tmp_path: Path, small: Generator) -> None:
     with pytest.raises(ValueError, match=r"must end with \.safetensors"):
         save_generator(small, str(tmp_path / "small.pt"))
@@ -99,7 +111,7 @@ def test_a_wrong_ending_is_refused_before_anything_is_written(tmp_path: Path, sm
         pytest.param("missing", "1 tensors missing, first synthesis.b8.conv0.weight", id="missing_tensor"),
         pytest.param("extra", "1 unknown tensors, first optimiser.step", id="unknown_tensor"),
         pytest.param("shape", "synthesis.b8.conv0.weight is torch.float32 (2, 2), expected", id="wrong_shape"),
-        pytest.param("dtype", "synthesis.b8.conv0.weight is torch.float16", id="wrong_dtype"),
+        pytest.param("dtype", "synthesis.b8.conv0.weight is torch.float64", id="wrong_dtype"),
         pytest.param("nan", "synthesis.b8.conv0.weight holds NaN", id="nan"),
     ],
 )
@@ -115,7 +127,7 @@ def test_wrong_tensors_are_one_line(tmp_path: Path, small: Generator, damage: st
     elif damage == "shape":
         tensors[key] = torch.zeros(2, 2)
     elif damage == "dtype":
-        tensors[key] = tensors[key].half()
+        tensors[key] = tensors[key].double()
     else:
         tensors[key][0, 0, 1, 1] = float("nan")
     save_file(tensors, path, metadata=metadata)
