@@ -129,7 +129,8 @@ def _ring_heights() -> Floats:
     """(R,) heights of the rings in the mean head, dense between brows and chin."""
     knots = np.array([-119, -116.5, -110, -98, -80, -55, -30, 60, 92, 110, 116.5])
     counts = np.array([0, 2, 5, 10, 16, 23, 33, 84, 101, 111, 115])
-    return PchipInterpolator(counts, knots)(np.arange(N_RINGS)).astype(np.float32)
+    heights_R: Floats = PchipInterpolator(counts, knots)(np.arange(N_RINGS)).astype(np.float32)
+    return heights_R
 
 
 def head_vertices(surface: HeadSurface) -> Floats:

@@ -31,7 +31,7 @@ def random_parameters(seed: int, n: int) -> NDArray[np.float32]:
     them speak. Heads: yaw s.d. 16 degrees, nod 6, tilt 7, none beyond 2.5 of them.
     """
     chance_ND = np.random.default_rng(seed).random((n, N_PARAMETERS + _EXTRA))
-    found_ND = np.clip(ndtri(np.clip(chance_ND[:, :N_PARAMETERS], 1e-6, 1 - 1e-6)), -2.5, 2.5)
+    found_ND: NDArray[np.float64] = np.clip(ndtri(np.clip(chance_ND[:, :N_PARAMETERS], 1e-6, 1 - 1e-6)), -2.5, 2.5)
 
     def chance(name: str) -> NDArray[np.float64]:
         column: NDArray[np.float64] = chance_ND[:, _AT[name]]
