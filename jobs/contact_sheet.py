@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from operators.faces.align import align_crop
-from operators.latents.contact_sheet import SheetEntry, contact_sheet
+from operators.latents.contact_sheet import SheetEntry, contact_sheet, shown_frames
 from operators.stylegan.checkpoint import load_generator
 from operators.stylegan.generator import Generator
 from operators.video.frame_source import FrameSource
@@ -54,8 +54,7 @@ def _entries(dataset: Dataset) -> Iterator[SheetEntry]:
 
 
 def _three_frames(dataset: Dataset, track: dict[str, Any]) -> list[dict[str, Any]]:
-    last = track["first_frame"] + track["n_frames"] - 1
-    wanted = sorted({track["first_frame"], (track["first_frame"] + last) // 2, last})
+    wanted = [track["first_frame"] + t for t in shown_frames(track["n_frames"])]
     rows: list[dict[str, Any]] = (
         dataset.sql(
             f"select frame_index, quad, w from frames where video_id = '{track['video_id']}' and "

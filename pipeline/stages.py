@@ -4,9 +4,8 @@ A stage never raises for the sake of one film: what goes wrong becomes an ErrorR
 results pass through. All state along time lives inside one call on one row, so a retry only recomputes.
 """
 
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -107,7 +106,6 @@ class FindFaces:
             yield from errors.rows
 
     def _find(self, task: SegmentTask, at: Callable[[Stage], None]) -> Iterator[pa.Table]:
-        started = time.perf_counter()
         staging, segment = _staging(self.job, task.input), task.segment
         staged = staging.read_parts(segment.segment_index)
         if staged is not None and all(staging.has_part(part) for part in staged):
@@ -128,16 +126,15 @@ class FindFaces:
         at("staging")
         staging.write_parts(segment.segment_index, [clip.track.key for clip in clips])
         yield pack(task.input.video_id, Note(video_id=task.input.video_id, n_faces=len(clips)))
-        busy_s = (time.perf_counter() - started) / max(1, len(clips))
         if not clips:
-            yield pack(task.input.video_id, _receipt(segment, n_parts=0, part=None, n_frames=0, busy_s=busy_s))
+            yield pack(task.input.video_id, _receipt(segment, n_parts=0, part=None, n_frames=0))
         for clip in clips:
             part, n = str(clip.track.key), clip.track.n_kept
             if staging.has_part(part):
-                receipt = _receipt(segment, n_parts=len(clips), part=part, n_frames=n, busy_s=busy_s, reused=True)
+                receipt = _receipt(segment, n_parts=len(clips), part=part, n_frames=n, reused=True)
                 yield pack(task.input.video_id, receipt)
             else:
-                receipt = _receipt(segment, n_parts=len(clips), part=part, n_frames=n, busy_s=busy_s)
+                receipt = _receipt(segment, n_parts=len(clips), part=part, n_frames=n)
                 yield pack(task.input.video_id, ClipTask(input=task.input, clip=clip, receipt=receipt))
 
 
@@ -167,29 +164,26 @@ class InvertAndStage:
 
     def _batch(self, tasks: list[ClipTask]) -> Iterator[pa.Table]:
         """Clips in lock step. Should one of them fail, each goes alone, so that only the one at fault is lost."""
-        started = time.perf_counter()
         try:
             clips = self.invert([task.clip for task in tasks])
         except (ValueError, RuntimeError):
             for task in tasks:
                 yield from self._one(task)
             return
-        busy_s = (time.perf_counter() - started) / len(tasks)
         for task, clip in zip(tasks, clips, strict=True):
             with _ErrorRows(task.input, task.receipt.segment_index) as errors:
                 errors.at("staging")
                 _staging(self.job, task.input).write_part(clip)
-                yield pack(task.input.video_id, _worked(task.receipt, busy_s))
+                yield pack(task.input.video_id, task.receipt)
             yield from errors.rows
 
     def _one(self, task: ClipTask) -> Iterator[pa.Table]:
-        started = time.perf_counter()
         with _ErrorRows(task.input, task.receipt.segment_index) as errors:
             errors.at("inversion")
             (clip,) = self.invert([task.clip])
             errors.at("staging")
             _staging(self.job, task.input).write_part(clip)
-            yield pack(task.input.video_id, _worked(task.receipt, time.perf_counter() - started))
+            yield pack(task.input.video_id, task.receipt)
         yield from errors.rows
 
 
@@ -227,9 +221,7 @@ def _staging(job: Job, task: Input) -> Staging:
     return Staging(Store(job.dataset, job.storage_options), job.config_id, task.video_id)
 
 
-def _receipt(
-    segment: Segment, *, n_parts: int, part: str | None, n_frames: int, busy_s: float, reused: bool = False
-) -> Receipt:
+def _receipt(segment: Segment, *, n_parts: int, part: str | None, n_frames: int, reused: bool = False) -> Receipt:
     return Receipt(
         video_id=segment.video.video_id,
         segment_index=segment.segment_index,
@@ -237,8 +229,6 @@ def _receipt(
         n_parts=n_parts,
         part=part,
         n_frames=n_frames,
-        segment_frames=segment.n_frames,
-        busy_s=busy_s,
         reused=reused,
     )
 
@@ -247,9 +237,5 @@ def _receipts_of_staged(staging: Staging, segment: Segment, parts: list[str]) ->
     names: list[str | None] = [*parts] or [None]
     for part in names:
         n_frames = 0 if part is None else staging.part_rows(part)
-        receipt = _receipt(segment, n_parts=len(parts), part=part, n_frames=n_frames, busy_s=0.0, reused=True)
+        receipt = _receipt(segment, n_parts=len(parts), part=part, n_frames=n_frames, reused=True)
         yield pack(staging.video_id, receipt)
-
-
-def _worked(receipt: Receipt, busy_s: float) -> Receipt:
-    return replace(receipt, busy_s=receipt.busy_s + busy_s)

@@ -21,8 +21,6 @@ class Receipt:
     n_parts: int  # of this segment; 0 is an answer
     part: str | None  # str(PartKey)
     n_frames: int  # faces kept in this part
-    segment_frames: int  # frames of film that the segment answers for
-    busy_s: float  # time the operators worked on it, for the progress line
     reused: bool  # staged by an earlier run that was interrupted
 
 

@@ -40,8 +40,6 @@ def _receipts(video_id: str, parts_per_segment: list[int]) -> list[Receipt]:
                     n_parts=n_parts,
                     part=None if part is None else f"part{part}",
                     n_frames=0 if part is None else 10,
-                    segment_frames=10,
-                    busy_s=0.0,
                     reused=False,
                 )
             )

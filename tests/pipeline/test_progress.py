@@ -19,8 +19,6 @@ def _receipt(video_id: str, *, segment: int = 0, of: int = 1, n_frames: int = 10
         n_parts=1,
         part="part",
         n_frames=n_frames,
-        segment_frames=10,
-        busy_s=0.0,
         reused=reused,
     )
 

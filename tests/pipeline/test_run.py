@@ -42,7 +42,7 @@ class CutOrDie(CutVideo):
             staging.write_cut(Cut(video=video, shots=shots, n_segments=1))
             staging.write_parts(0, [])
             segment = Segment(video=video, segment_index=0, n_segments=1, shots=shots, first_frame=0, n_frames=24)
-            yield pack(task.video_id, _receipt(segment, n_parts=0, part=None, n_frames=0, busy_s=0.0))
+            yield pack(task.video_id, _receipt(segment, n_parts=0, part=None, n_frames=0))
 
 
 class PassOn:
