@@ -15,6 +15,8 @@ from pipeline.flow import Pools, engine
 from pipeline.plan import Plan, plan_videos
 from pipeline.progress import Progress, clock
 from pipeline.run import RunSummary, run
+from pipeline.staging import clear_leftovers
+from pipeline.store import Store
 from pipeline.tables import open_or_create
 from schemas.config import Config, config_id, load_config
 from schemas.errors import WrongUse
@@ -46,6 +48,8 @@ def invert(options: InvertOptions, console: Console | None = None) -> int:
     with console.status("reading the sources"):
         plan = plan_videos(options.sources, tables)
     _refuse_if_nothing_can_start(plan)
+    store = Store(job.dataset, job.storage_options)
+    clear_leftovers(store, job.config_id, {task.video_id for task in plan.done})
     _announce(plan, job, console)
 
     summary, seconds = RunSummary(), 0.0

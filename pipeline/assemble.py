@@ -49,7 +49,8 @@ def _all_parts(staging: Staging, cut: Cut) -> list[PartKey]:
     keys: list[PartKey] = []
     for segment_index in range(cut.n_segments):
         names = staging.read_parts(segment_index)
-        assert names is not None, f"{staging.video_id}: segment {segment_index} was never finished"
+        if names is None:
+            raise FileNotFoundError(f"{staging.video_id}: segment {segment_index} is not staged; run the job again")
         keys += [PartKey.parse(staging.video_id, name) for name in names]
     return keys
 

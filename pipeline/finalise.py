@@ -4,7 +4,7 @@ Written in order of time, with what a crash leaves behind:
     final files     orphans, rewritten with equal names and bytes by the next run
     frames          rows that no view shows, because the film has no row in `videos`; repeating them is a no-op
     shots, tracks   the same
-    videos          the film is committed; its staged files are leftovers, removed by the next run
+    videos          the film is committed; its staged files are leftovers, removed by the next run over it
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 
 from pipeline.assemble import assemble_tracks, shot_rows, track_rows
 from pipeline.attempts import Attempts
@@ -42,11 +43,23 @@ def finalise(task: Input, job: Job) -> Fate:
     """Commits a film whose segments are all staged. Safe to repeat.
 
     Not promised: that this call did the commit; another driver may have been faster, with the same rows.
+    Raises: FileNotFoundError when something is not staged, and the film is not committed either.
     """
+    try:
+        return _finalise(task, job)
+    except FileNotFoundError:  # another driver has committed the film and cleared what was staged
+        fate = _settled(task, job)
+        if fate is None:
+            raise
+        return fate
+
+
+def _finalise(task: Input, job: Job) -> Fate:
     store = Store(job.dataset, job.storage_options)
     staging = Staging(store, job.config_id, task.video_id)
     cut = staging.read_cut()
-    assert cut is not None, f"{task.uri}: finalised before it was cut"
+    if cut is None:
+        raise FileNotFoundError(f"{task.uri} is not cut; run `latentreel invert` on it again")
 
     tracks: list[dict[str, Any]] = []
 
@@ -71,6 +84,14 @@ def finalise(task: Input, job: Job) -> Fate:
     _append(job, store, "videos", task.video_id, rows=_video_row(task, job, fate, cut))
     staging.clear()
     return fate
+
+
+def _settled(task: Input, job: Job) -> Fate | None:
+    """The fate that the dataset already holds."""
+    videos = Tables(job.dataset, job.storage_options).open("videos").to_pyarrow_dataset()
+    columns = ["status", "n_shots", "n_tracks", "n_latents", "stage", "reason"]
+    rows = videos.to_table(columns=columns, filter=ds.field("video_id") == task.video_id).to_pylist()
+    return Fate(video_id=task.video_id, uri=task.uri, **rows[0]) if rows else None
 
 
 def quarantine(task: Input, job: Job, error: ErrorRow) -> Fate:

@@ -103,6 +103,13 @@ class Staging:
         return pq.read_table(buffer, columns=columns), meta
 
 
+def clear_leftovers(store: Store, config_id: str, accounted: set[str]) -> None:
+    """Removes what a run left that was killed between a film's last commit and the clearing of its staged files."""
+    for video_id in store.folders(f"_staging/{config_id}"):
+        if video_id in accounted:
+            Staging(store, config_id, video_id).clear()
+
+
 def _rows(clip: LatentClip) -> pa.Table:
     track, keep = clip.track, slice(clip.track.warmup_frames, None)
     n = track.n_kept

@@ -7,6 +7,7 @@ itself. Best effort: the directory entry is not synced, so a power cut (not a ki
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -115,6 +116,6 @@ class Store:
                 yield name, str(entry["type"])
 
     def remove_folder(self, folder: str) -> None:
-        fs, _ = self._fs_and_root
-        if fs.exists(self.path(folder)):
-            fs.rm(self.path(folder), recursive=True)
+        """Nothing happens where there is none: another process may have been faster."""
+        with suppress(FileNotFoundError):
+            self._fs_and_root[0].rm(self.path(folder), recursive=True)

@@ -1,5 +1,6 @@
 """The stages without Ray: a film in, committed rows out, however it is dealt out as work."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from pipeline.finalise import Fate, finalise
 from pipeline.read import Dataset, open_dataset
 from pipeline.rows import pack, unpack
 from pipeline.stages import CutVideo, FindFaces, InvertAndStage
+from pipeline.staging import clear_leftovers
+from pipeline.store import Store
 from pipeline.tables import open_or_create
 from schemas.config import config_id, load_config
 from schemas.generators import describe_generator
@@ -123,6 +126,26 @@ def test_finalising_twice_is_finalising_once(film: Input, tmp_path: Path) -> Non
     finalise(film, job)
     after = [open_dataset(str(tmp_path / "d")).size(name) for name in ("frames", "shots", "tracks", "videos")]
     assert before == after
+
+
+def test_the_slower_of_two_drivers_learns_the_fate(film: Input, tmp_path: Path) -> None:
+    """The faster one has committed the film and cleared what both had staged."""
+    job = _job(tmp_path / "d")
+    _work(film, job)
+    fate = finalise(film, job)
+    assert finalise(film, job) == fate
+    never_seen = replace(film, video_id="0" * 32)
+    with pytest.raises(FileNotFoundError, match="is not cut"):
+        finalise(never_seen, job)
+
+
+def test_leftovers_of_committed_films_are_cleared_and_no_others(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    for video_id in ("committed", "half-done"):
+        store.write(f"_staging/config/{video_id}/cut.parquet", b"x")
+    clear_leftovers(store, "config", {"committed", "elsewhere"})
+    assert store.folders("_staging/config") == ["half-done"]
+    clear_leftovers(store, "another-config", {"committed"})
 
 
 def test_a_bad_film_is_an_error_row_with_its_stage(tmp_path: Path) -> None:
