@@ -128,14 +128,14 @@ def render(
 
 @puppets_app.command(epilog="Example:  latentreel puppets crops faces --count 20000 --px 128")
 def crops(
-    folder: Annotated[str, typer.Argument(help="Where pictures.npy and latents.npy go.")],
+    folder: Annotated[str, typer.Argument(help="Where pictures.npy, latents.npy and faces.npz go.")],
     count: Annotated[int, typer.Option(help="How many.")] = 20_000,
     px: Annotated[int, typer.Option(help="Side of the aligned crops: a generator's.")] = 128,
     seed: Annotated[int, typer.Option(help="Of the faces.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one a core.")] = None,
     debug: Debug = False,
 ) -> None:
-    """Draws a training set: aligned crops of random puppets, with the parameters that drew them."""
+    """Draws a training set: aligned crops of random puppets, their parameters and expressions."""
     from jobs.puppets import crops as job
 
     exit_with(lambda: job(folder, n=count, px=px, seed=seed, workers=workers), debug)

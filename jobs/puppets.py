@@ -43,9 +43,9 @@ def render(
 
 
 def crops(folder: str, *, n: int, px: int = 128, seed: int = 0, workers: int | None = None) -> int:
-    """Writes a training set for `generator fit --objective reconstruction`. Gives the exit code.
+    """Writes what `generator fit --objective reconstruction`, `encoder train` and `emotion train` learn puppets from.
 
-    Raises: WrongUse for a size that no generator has, or a number of pictures below 1.
+    Gives the exit code. Raises: WrongUse for a size that no generator has, or a number of pictures below 1.
     """
     from rich.progress import Progress
 
@@ -66,7 +66,7 @@ def crops(folder: str, *, n: int, px: int = 128, seed: int = 0, workers: int | N
             workers=workers or os.cpu_count() or 1,
             on_drawn=lambda drawn: progress.advance(task, drawn),
         )
-    print(f"{path}: {n} crops; latents.npy beside it holds the parameters that drew them")
+    print(f"{path}: {n} crops; beside it latents.npy, the parameters that drew them, and faces.npz, their expressions")
     return 0
 
 

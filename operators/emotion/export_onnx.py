@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from operators.emotion.expression_net import SIZE_PX, ExpressionNet
+from operators.emotion.expression_net import ExpressionNet
+from operators.emotion.face_square import SIZE_PX
 from operators.training.write_file import write_file
 from schemas.emotions import EMOTIONS
 

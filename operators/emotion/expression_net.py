@@ -9,7 +9,6 @@ from torch.nn import functional as F  # noqa: N812
 
 from schemas.emotions import N_EMOTIONS
 
-SIZE_PX = 64  # a face in a crop of 128 px is about that large; more would be invented by enlarging
 # Channels at 32, 16, 8 and 4 px, and of the head. 0.21 M weights, 0.85 MB as float32.
 WIDTHS = (16, 32, 64, 64)
 HIDDEN = 64

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from operators.emotion.expression_net import SIZE_PX
+from operators.emotion.face_square import SIZE_PX
 from schemas.emotions import EMOTIONS, N_EMOTIONS
 from schemas.errors import WrongUse
 

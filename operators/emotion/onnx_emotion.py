@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from PIL import Image
 
+from operators.emotion.face_square import cut_square, face_squares
 from operators.emotion.manifest import read_model
 from operators.faces.quad import into_crop
 from operators.faces.smoothing import smooth_along_time
@@ -19,9 +19,6 @@ from schemas.config import EmotionSettings
 from schemas.emotions import N_EMOTIONS
 from schemas.errors import WrongUse
 
-FOREHEAD = (
-    0.25  # of the landmarks' height, added above the brows: what a face detector's box shows and 68 points do not
-)
 FRAMES_PER_PASS = 32  # so that memory follows this number, not the clip's length
 
 
@@ -59,7 +56,7 @@ class OnnxEmotion:
         """Takes a clip with or without probabilities; gives it with those of this network."""
         track = clip.track
         landmarks_T682 = into_crop(track.landmarks_T682, track.quad_T42, clip.crop_px)
-        boxes_T4 = _face_squares(landmarks_T682, self.manifest.crop_margin)
+        boxes_T4 = face_squares(landmarks_T682, margin=self.manifest.crop_margin)
         probs_T7 = np.empty((track.n_frames, N_EMOTIONS), np.float32)
         for start in range(0, track.n_frames, FRAMES_PER_PASS):
             here = slice(start, start + FRAMES_PER_PASS)
@@ -73,10 +70,7 @@ class OnnxEmotion:
     def _face(self, crop_RRC: NDArray[np.uint8], box_4: NDArray[np.float64]) -> NDArray[np.float32]:
         """The square of the crop, borders repeated, at the network's size and in its range."""
         side = self.manifest.size_px
-        over = int(max(0, np.ceil(-box_4.min()), np.ceil(box_4.max() - len(crop_RRC))))
-        picture = Image.fromarray(np.pad(crop_RRC, ((over, over), (over, over), (0, 0)), "edge"))
-        x0, y0, x1, y1 = (float(v) + over for v in box_4)
-        picture = picture.resize((side, side), Image.Resampling.BILINEAR, box=(x0, y0, x1, y1))
+        picture = cut_square(crop_RRC, box_4, side_px=side)
         if self.manifest.colour == "grey":
             picture = picture.convert("L")
         face_SSC = np.asarray(picture, np.float32).reshape(side, side, -1)
@@ -93,11 +87,3 @@ class OnnxEmotion:
             return outputs_T7
         powers = np.exp(outputs_T7 - outputs_T7.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
-
-
-def _face_squares(landmarks_T682: NDArray[np.float32], margin: float) -> NDArray[np.float64]:
-    """Squares x0, y0, x1, y1 around the faces, in the crop's pixels counted from its corner."""
-    low, high = landmarks_T682.min(axis=1) + 0.5, landmarks_T682.max(axis=1) + 0.5
-    low = low - np.array([0.0, FOREHEAD]) * (high - low)
-    centre, half = (low + high) / 2, (high - low).max(axis=1, keepdims=True) * (1 + margin) / 2
-    return np.concatenate([centre - half, centre + half], axis=1).astype(np.float64)

@@ -75,7 +75,9 @@ class StyledConv(nn.Module):
         elif noise == "random":
             maps_N1HW = torch.randn(len(y), 1, *y.shape[2:], device=y.device, dtype=y.dtype)
             offset = offset + maps_N1HW * (self.noise_strength * _GAIN)
-        return F.leaky_relu(torch.addcmul(offset, y, scale_NO[:, :, None, None] * _GAIN), _SLOPE)
+        # Under autocast y is bf16: one factor of fp32 would widen everything from here to the next convolution.
+        scale_NO11 = (scale_NO * _GAIN).to(y.dtype)[:, :, None, None]
+        return F.leaky_relu(torch.addcmul(offset.to(y.dtype), y, scale_NO11), _SLOPE)
 
 
 class ToRGB(nn.Module):

@@ -30,7 +30,7 @@ def modulated_conv2d(
     Gives: the convolution (N, O, H, W), twice the size with `up`, and what it is still to be multiplied with, (N, O):
     the caller joins that product with the ones it has to do anyway.
     """
-    scaled = x_NIHW * style_NI[:, :, None, None]
+    scaled = x_NIHW * style_NI.to(x_NIHW.dtype)[:, :, None, None]
     scale_NO = torch.rsqrt(F.linear(style_NI.square(), energy_OI, None) + _EPSILON)
     if up:
         y = blur_after_transpose(F.conv_transpose2d(scaled, weight_OIKK.transpose(0, 1), stride=2))

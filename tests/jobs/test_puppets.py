@@ -43,12 +43,14 @@ def test_what_cannot_be_rendered_is_said_in_one_line(tmp_path, name, options, sa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_training_set_holds_pictures_and_their_parameters(tmp_path: Path) -> None:
-    """Whatever the number of pictures and processes, picture i is the same; `generator fit` reads what is written."""
+def test_a_training_set_holds_pictures_parameters_and_expressions(tmp_path: Path) -> None:
+    """Whatever the number of pictures and processes, picture i is the same; the trainings read what is written."""
     import numpy as np
 
     from jobs.puppets import crops
-    from operators.puppets.parameters import N_PARAMETERS
+    from operators.emotion.labelled_faces import read_faces
+    from operators.puppets.expression import shown_emotion
+    from operators.puppets.parameters import N_PARAMETERS, FaceParameters
     from operators.stylegan.training.image_sources import open_source
 
     assert crops(str(tmp_path / "a"), n=5, px=32, seed=3, workers=2) == 0
@@ -59,6 +61,11 @@ def test_a_training_set_holds_pictures_and_their_parameters(tmp_path: Path) -> N
     source = open_source(str(tmp_path / "a" / "pictures.npy"))
     assert source.latents_NZ is not None
     assert source.latents_NZ.shape == (5, N_PARAMETERS)
+    faces = read_faces(tmp_path / "a" / "faces.npz")
+    shown = [shown_emotion(FaceParameters.from_vector(vector_D).expression) for vector_D in source.latents_NZ]
+    assert faces.labels.tolist() == [emotion for emotion, _ in shown]
+    assert faces.intensity.tolist() == pytest.approx([intensity for _, intensity in shown])
+    assert np.array_equal(faces.faces_NSSC[:3], read_faces(tmp_path / "b" / "faces.npz").faces_NSSC)
 
 
 @pytest.mark.parametrize(("n", "px"), [pytest.param(0, 64, id="none"), pytest.param(4, 100, id="no_generators_size")])
