@@ -18,13 +18,13 @@ from pathlib import Path
 
 from benchmarks.machine import describe_machine
 from jobs.invert import InvertOptions, default_pools, describe_job
-from operators.puppets.astronaut import write_astronaut_movie
 from pipeline.finalise import finalise
 from pipeline.plan import plan_videos
 from pipeline.rows import pack
 from pipeline.stages import CutVideo, FindFaces, InvertAndStage
 from pipeline.tables import open_or_create
 from schemas.job import Input, Job
+from tests.astronaut import write_astronaut_movie
 
 
 def main() -> None:

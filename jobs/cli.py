@@ -27,19 +27,23 @@ DatasetPath = Annotated[str, typer.Argument(metavar="DATASET", help="Folder or U
 
 
 @app.command(
-    epilog="Example:  latentreel invert trailers/*.mp4 -o dataset --generator random-64 --method sequential",
+    epilog="Example:  latentreel invert trailers/*.mp4 -o dataset --generator ffhq.safetensors --method sequential",
 )
 def invert(
     sources: Sources,
     output: Annotated[str, typer.Option("-o", "--output", metavar="DATASET", help="Folder or URL of the dataset.")],
     config: Annotated[str | None, typer.Option(help="YAML file of settings; flags go over it.")] = None,
-    generator: Annotated[str | None, typer.Option(help="random-32 … random-1024, or a .safetensors file.")] = None,
+    generator: Annotated[
+        str | None, typer.Option(help="puppet-128 (shipped), random-32 … random-1024, or a .safetensors file.")
+    ] = None,
     method: Annotated[str | None, typer.Option(help="naive or sequential.")] = None,
     finder: Annotated[str | None, typer.Option(help="dlib or face-alignment.")] = None,
     emotion: Annotated[
-        str | None, typer.Option(help="An .onnx expression network with its manifest beside it.")
+        str | None, typer.Option(help="An .onnx expression network, its manifest beside it; puppet-emotion is shipped.")
     ] = None,
-    encoder: Annotated[str | None, typer.Option(help="An encoder of the generator, to start from.")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="To start from; default: the generator's own, if any; none.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting, as faces.max_gap_s=1.")

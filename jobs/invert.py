@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from operators.emotion.manifest import emotion_id
-from operators.inversion.encoder_header import encoder_id
+from operators.inversion.encoder_header import NO_ENCODER, encoder_id, encoder_of
 from pipeline.flow import Pools, engine
 from pipeline.plan import Plan, plan_videos
 from pipeline.progress import Progress, clock
@@ -65,8 +65,11 @@ def describe_job(options: InvertOptions) -> tuple[Job, dict[str, Any]]:
     config: Config = load_config(options.config, options.overrides)
     generator = describe_generator(config.generator, seed=config.seed)
     emotion = emotion_id(config.emotion.model) if config.emotion.model else None
-    path = config.inversion.encoder
-    encoder = encoder_id(path, generator_id=generator.generator_id) if path is not None else None
+    # Chosen here, once: a worker that does not see a file beside the generator must fail, not start from elsewhere.
+    start = encoder_of(config.generator, config.inversion.encoder)
+    inversion = config.inversion.model_copy(update={"encoder": start or NO_ENCODER})
+    config = config.model_copy(update={"inversion": inversion})
+    encoder = encoder_id(start, generator_id=generator.generator_id) if start else None
     canonical = config.canonical(generator_id=generator.content_id, emotion_id=emotion, encoder_id=encoder)
     job = Job(
         dataset=options.dataset if "://" in options.dataset else str(Path(options.dataset).resolve()),

@@ -54,7 +54,9 @@ class InversionSettings(_Settings):
     # Rates and distances are in spreads of the generator's w, so they mean the same in every generator. Measured on
     # random-64 and 64-px crops of talking heads, where the PSNR of one run scatters by 0.3 dB.
     method: Literal["naive", "sequential"] = "sequential"
-    encoder: str | None = None  # path of an encoder of this generator; None: the head of a track starts from the mean
+    # Name or path of an encoder of this generator; None: the one shipped with it or beside its file, if any; none: the
+    # head of a track starts from the mean latent.
+    encoder: str | None = None
     first_steps: int = Field(300, ge=1)  # each frame alone, or the head of a track; 150 cost 1.3 dB, 600 add 1.2
     next_steps: int = Field(15, ge=1)  # sequential: every later frame; on fast faces 10 cost 0.4 dB and 30 add 0.7
     learning_rate: float = Field(0.3, gt=0)  # from the mean; 0.2 to 0.45 are alike within the scatter
@@ -67,14 +69,16 @@ class InversionSettings(_Settings):
 class EmotionSettings(_Settings):
     """How an expression is read."""
 
-    model: str | None = None  # path of an .onnx with its manifest beside it; None: the emotion columns are null
+    # Path of an .onnx with its manifest beside it, or puppet-emotion; None: the emotion columns are null, since the
+    # shipped network knows rendered faces only.
+    model: str | None = None
     smooth_s: float = Field(0.2, ge=0)  # an expression lasts longer than the network's flicker
 
 
 class Config(_Settings):
     """All settings of one dataset."""
 
-    generator: str = "random-64"
+    generator: str = "puppet-128"  # shipped: a dataset of it is small and real; faces of real people want a larger one
     seed: int = Field(0, ge=0)  # of everything random, together with the item's id
     shots: ShotSettings = ShotSettings()
     faces: FaceSettings = FaceSettings()

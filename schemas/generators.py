@@ -1,7 +1,7 @@
 """What a generator is called and how large it is, told without loading a network: no torch here.
 
-A generator is named by `random-64` (seeded random weights, narrow), `random-256-f` (the published widths), or by the
-path of a .safetensors file of ours.
+A generator is named by `puppet-128` (shipped, trained on rendered faces), `random-64` (seeded random weights, narrow),
+`random-256-f` (the published widths), or by the path of a .safetensors file of ours.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from schemas.embedded import weights_path
 from schemas.errors import WrongUse
 
 RESOLUTIONS = (32, 64, 128, 256, 512, 1024)
@@ -18,7 +19,7 @@ FILE_FORMAT = "latentreel-stylegan2-1"  # the number rises when an older reader 
 W_DIM = 512  # of random generators: the published width, so that code for latents meets real sizes
 
 _RANDOM_NAME = re.compile(r"random-(\d+)(-f)?")
-_CURE = "give random-64, random-256-f, ... or the path of a .safetensors generator"
+_CURE = "give puppet-128, random-64, random-256-f, ... or the path of a .safetensors generator"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +77,12 @@ def describe_generator(name: str, *, seed: int) -> GeneratorInfo:
             num_ws=num_ws(random.resolution),
             w_dim=W_DIM,
         )
-    architecture = read_architecture(name)
-    with Path(name).open("rb") as file:
+    architecture, path = read_architecture(name), weights_path(name)
+    with Path(path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return GeneratorInfo(
         name=name,
-        generator_id=f"{Path(name).stem}-{digest[:16]}",
+        generator_id=f"{Path(path).stem}-{digest[:16]}",
         content_id=digest[:16],
         resolution=architecture["resolution"],
         num_ws=num_ws(architecture["resolution"]),
@@ -89,12 +90,13 @@ def describe_generator(name: str, *, seed: int) -> GeneratorInfo:
     )
 
 
-def read_architecture(path: str) -> dict[str, Any]:
+def read_architecture(name: str) -> dict[str, Any]:
     """The architecture from a file's header, checked; tensors are not read and nothing is executed.
 
     Gives: resolution, z_dim, w_dim, mapping_layers, and channels (one number per resolution from 4 up).
     Raises: WrongUse.
     """
+    path = weights_path(name)
     if not path.endswith(".safetensors"):
         raise WrongUse(f"generator {path}: no such name; {_CURE}")
     if not Path(path).is_file():

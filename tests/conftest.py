@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from operators.puppets.astronaut import write_astronaut_movie
+from tests.astronaut import write_astronaut_movie
 from tests.runs import FAST, Run, run_command
 
 REPO = Path(__file__).resolve().parent.parent

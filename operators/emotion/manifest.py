@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from schemas.embedded import weights_path
 from schemas.emotions import EMOTIONS, N_EMOTIONS
 from schemas.errors import WrongUse
 
@@ -52,7 +53,7 @@ def read_model(model_path: str | Path) -> tuple[bytes, EmotionManifest]:
 
     Raises: WrongUse when the model or its manifest is missing or wrong, or the two do not belong together.
     """
-    path = Path(model_path)
+    path = Path(weights_path(str(model_path)))
     try:
         model = path.read_bytes()
     except OSError as err:

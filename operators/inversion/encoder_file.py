@@ -13,6 +13,7 @@ from torch import Tensor
 from operators.inversion.encoder import Encoder, EncoderShape
 from operators.inversion.encoder_header import FILE_FORMAT, read_header
 from operators.stylegan.generator import Generator
+from schemas.embedded import weights_path
 from schemas.errors import WrongUse
 
 
@@ -74,7 +75,7 @@ def weights_hash(generator: Generator) -> str:
 
 def _read(path: str) -> dict[str, Tensor]:
     try:
-        tensors: dict[str, Tensor] = load(Path(path).read_bytes())
+        tensors: dict[str, Tensor] = load(Path(weights_path(path)).read_bytes())
     except SafetensorError as err:
         raise WrongUse(f"encoder {path}: not a whole .safetensors file ({err}); copy it again") from err
     return tensors

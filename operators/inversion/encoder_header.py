@@ -7,20 +7,24 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from schemas.embedded import EMBEDDED, weights_path
 from schemas.errors import WrongUse
 
+NO_ENCODER = "none"
 FILE_FORMAT = "latentreel-encoder-1"  # the number rises when an older reader would misread the file
 _SIZES = ("resolution", "num_ws", "w_dim", "width", "hidden")
 _FIELDS = {*_SIZES, "spread", "generator_id", "generator_weights"}
 
 
-def read_header(path: str) -> dict[str, Any]:
+def read_header(name: str) -> dict[str, Any]:
     """The header, checked; tensors are not read and nothing is executed.
 
     Gives: the sizes of EncoderShape, its spread, `generator_id` as describe_generator tells it, and
     `generator_weights`, the hash of that generator's weights, which knows it under any name.
+    Takes: a path, or the name of an embedded encoder.
     Raises: WrongUse naming the file and what is wrong with it.
     """
+    path = weights_path(name)
     if not Path(path).is_file():
         raise WrongUse(f"encoder {path}: no such file; give an encoder's .safetensors, or train one")
     try:
@@ -46,12 +50,26 @@ def read_header(path: str) -> dict[str, Any]:
     return checked
 
 
-def encoder_id(path: str, *, generator_id: str) -> str:
+def encoder_of(generator: str, wanted: str | None) -> str | None:
+    """The encoder that an inversion starts from, by name or path; None: it starts from the mean latent.
+
+    Takes: the setting `inversion.encoder`: a name or path, `none`, or None, which takes the encoder that is shipped
+    with the generator or lies beside its file (`ffhq-encoder.safetensors` beside `ffhq.safetensors`), if any.
+    """
+    if wanted is not None:
+        return None if wanted == NO_ENCODER else wanted
+    if (embedded := f"{generator}-encoder") in EMBEDDED:
+        return embedded
+    beside = Path(generator).with_name(f"{Path(generator).stem}-encoder.safetensors")
+    return str(beside) if generator.endswith(".safetensors") and beside.is_file() else None
+
+
+def encoder_id(name: str, *, generator_id: str) -> str:
     """16 hex digits that follow from the file's bytes alone, so that an encoder under another name is the same.
 
     Raises: WrongUse when the file is no encoder, or was made for a generator other than `generator_id`.
     """
-    made_for = read_header(path)["generator_id"]
+    made_for, path = read_header(name)["generator_id"], weights_path(name)
     # A file's id is its stem and its hash: a copy under another name is the same generator. random-64-seed0 has no hash
     if made_for != generator_id and _hash_of(made_for) != _hash_of(generator_id):
         raise WrongUse(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from operators.stylegan.generator import Architecture, Generator
 from operators.stylegan.random_weights import random_generator
+from schemas.embedded import weights_path
 from schemas.errors import WrongUse
 from schemas.generators import FILE_FORMAT, parse_random_name, read_architecture
 
@@ -24,8 +25,8 @@ _NARROW_MAX = 128
 def load_generator(name: str, *, seed: int = 0) -> Generator:
     """A generator by name, frozen, on the CPU.
 
-    Takes: `random-64` (narrow), `random-256-f` (published widths), or the path of a .safetensors file of ours; `seed`
-    of random weights.
+    Takes: `puppet-128` (shipped), `random-64` (narrow), `random-256-f` (published widths), or the path of a
+    .safetensors file of ours; `seed` of random weights.
     Raises: WrongUse naming the file and what is wrong with it.
     """
     if (random := parse_random_name(name)) is not None:
@@ -35,7 +36,7 @@ def load_generator(name: str, *, seed: int = 0) -> Generator:
     header = read_architecture(name)
     header["channels"] = tuple(header["channels"])
     generator = Generator(Architecture(**header))
-    tensors = load_file(name)
+    tensors = load_file(weights_path(name))
     _check_tensors(name, tensors, generator.state_dict())
     # Copied, not adopted: in the file tensors start at any 8 bytes, and kernels round differently for each alignment.
     generator.load_state_dict(tensors)

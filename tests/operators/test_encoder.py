@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from operators.inversion.encoder import Encoder, first_guess, new_encoder
 from operators.inversion.encoder_file import encoder_bytes, load_encoder, weights_hash
-from operators.inversion.encoder_header import FILE_FORMAT, encoder_id, read_header
+from operators.inversion.encoder_header import FILE_FORMAT, encoder_id, encoder_of, read_header
 from operators.inversion.inverter import make_inverter
 from operators.stylegan.checkpoint import save_generator
 from operators.stylegan.generator import Architecture, Generator
@@ -167,6 +167,26 @@ def test_a_job_names_its_encoder_by_content(path: str, small: Generator, encoder
     assert canonical["inversion"]["encoder"] == encoder_id(path, generator_id=made_for)
     with pytest.raises(WrongUse, match="not random-64-seed0; give that generator's encoder, or none"):
         describe_job(InvertOptions(sources=(), dataset="d", overrides=wanted | {"generator": "random-64"}))
+
+
+@pytest.mark.parametrize(
+    ("generator", "wanted", "found"),
+    [
+        pytest.param("puppet-128", None, "puppet-128-encoder", id="shipped_with_the_generator"),
+        pytest.param("puppet-128", "none", None, id="none_was_asked_for"),
+        pytest.param("puppet-128", "e.safetensors", "e.safetensors", id="another_was_asked_for"),
+        pytest.param("random-64", None, None, id="random_weights_have_none"),
+        pytest.param("{}/g.safetensors", None, "{}/g-encoder.safetensors", id="beside_the_file"),
+        pytest.param("{}/h.safetensors", None, None, id="none_beside_the_file"),
+        pytest.param("{}/g", None, None, id="not_a_generator"),
+    ],
+)
+def test_which_encoder_starts_an_inversion(
+    tmp_path: Path, generator: str, wanted: str | None, found: str | None
+) -> None:
+    (tmp_path / "g-encoder.safetensors").touch()
+    expected = None if found is None else found.format(tmp_path)
+    assert encoder_of(generator.format(tmp_path), wanted) == expected
 
 
 def header(**changes: object) -> dict[str, str]:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from operators.puppets.astronaut import write_astronaut_movie
 from operators.video.video_id import video_id_of
 from pipeline.finalise import Fate, finalise
 from pipeline.read import Dataset, open_dataset
@@ -20,6 +19,7 @@ from schemas.config import config_id, load_config
 from schemas.generators import describe_generator
 from schemas.job import Input, Job
 from schemas.outcomes import ErrorRow, Note, Receipt
+from tests.astronaut import write_astronaut_movie
 
 QUICK = {"inversion.first_steps": 2, "inversion.next_steps": 1, "faces.supersample": 1, "generator": "random-32"}
 

@@ -6,12 +6,12 @@ import dlib
 import numpy as np
 import pytest
 
-from operators.puppets import astronaut
-from operators.puppets.astronaut import write_astronaut_movie
 from operators.video.frame_source import FrameSource
 from operators.video.probe import probe
 from operators.video.shots import FindShots
 from schemas.config import ShotSettings
+from tests import astronaut
+from tests.astronaut import write_astronaut_movie
 
 
 @pytest.fixture(scope="module")
