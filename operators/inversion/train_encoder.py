@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -17,9 +18,11 @@ from operators.inversion.encoder import Encoder, new_encoder
 from operators.inversion.encoder_file import encoder_bytes, weights_hash
 from operators.inversion.reconstruction_loss import reconstruction_loss
 from operators.stylegan.generator import Generator
+from operators.stylegan.training.objective import mixed
 from operators.stylegan.training.packed_images import PackedImages
 from operators.stylegan.training.pictures import write_grid
 from operators.stylegan.training.reconstruction import standardised
+from operators.stylegan.training.settings import Precision
 from operators.stylegan.w_statistics import w_statistics
 from operators.training.degrade import degrade, recolour
 from operators.training.run_folder import Checkpoint, Described, RunFolder, require_finite
@@ -55,9 +58,12 @@ class EncoderSettings:
     pyramid_weight: float = 0.05  # as InversionSettings: guess and descent want the same picture
     latent_weight: float = 0.1  # 0 to 0.1 are alike on samples of random weights, 0.5 costs 0.3 dB
     distance_weight: float = 0.005  # pSp's w-norm: styles that no picture shows stay near the mean; costs under 0.2 dB
+    precision: Precision = "auto"  # bf16 where the processor has it, as in `generator fit`
     every: int = 200  # steps between checkpoints: what a kill costs, some seconds
 
     def __post_init__(self) -> None:
+        if self.precision not in get_args(Precision):
+            raise WrongUse(f"setting precision is {self.precision}; give {' or '.join(get_args(Precision))}")
         require_within(self, 1, 10**7, "steps", "batch", "every")
         require_within(self, 8, 1024, "width", "hidden")
         require_within(self, 0, 1, "truncation_min", "mixing", "pictures_share", "moved_share", "shift_max", "colour")
@@ -179,7 +185,9 @@ class _Faces:
         n_pictures = 0 if self.pictures is None else min(most, round(settings.batch * settings.pictures_share))
         n_samples = settings.batch - n_pictures
         w_NLD = self._styles(n_samples, source)
-        wanted = generator.synthesis(w_NLD).clamp(-1, 1)
+        with mixed(settings.precision, torch.device(device)):
+            wanted = generator.synthesis(w_NLD)
+        wanted = wanted.float().clamp(-1, 1)
         if self.pictures is not None:
             n_train = len(self.pictures) - _HELD_OUT
             index = torch.randint(n_train, (n_pictures,), generator=source, device=device).cpu().numpy()
@@ -233,8 +241,9 @@ def _shift(x_N3RR: Tensor, source: torch.Generator, most: float) -> Tensor:
 
 def _losses(encoder: Encoder, generator: Generator, batch: _Batch, settings: EncoderSettings) -> dict[str, Tensor]:
     """Means over the batch. Latent errors and distances are in squared spreads, alike for every generator."""
-    w_NLD = encoder(batch.seen_N3RR)
-    shown = generator.synthesis(w_NLD)
+    with mixed(settings.precision, batch.w_NLD.device):
+        w_NLD = encoder(batch.seen_N3RR)
+        shown = generator.synthesis(w_NLD).float()
     image = reconstruction_loss(shown, batch.wanted_N3RR, pyramid_weight=settings.pyramid_weight).mean()
     spread = encoder.shape.spread
     error_N = ((w_NLD - batch.w_NLD) / spread).square().mean(dim=(1, 2))

@@ -95,7 +95,7 @@ class Adversarial:
 
     def _fool(self) -> Tensor:
         self.discriminator.requires_grad_(False)
-        with mixed(self.settings, self.ranks.device):
+        with mixed(self.settings.precision, self.ranks.device):
             fake_N3RR, _ = self._fake(self._n)
             score_N = self.discriminator(augment(fake_N3RR, self.augment_p))
         loss = losses.fool_loss(score_N)
@@ -115,7 +115,7 @@ class Adversarial:
         return {"path_penalty": penalty.detach(), "path_length": self.path_mean}
 
     def _tell(self, real_N3RR: Tensor) -> dict[str, Tensor]:
-        with mixed(self.settings, self.ranks.device):
+        with mixed(self.settings.precision, self.ranks.device):
             with torch.no_grad():
                 fake_N3RR, _ = self._fake(self._n)
             fake_N = self.discriminator(augment(fake_N3RR, self.augment_p))

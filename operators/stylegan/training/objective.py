@@ -68,9 +68,9 @@ def resolved(precision: Precision, device: torch.device) -> Precision:
     return "bf16" if fast else "fp32"
 
 
-def mixed(settings: FitSettings, device: torch.device) -> AbstractContextManager[Any]:
+def mixed(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
     """Convolutions and matrix products in bf16, sums and weights in fp32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=resolved(settings.precision, device) == "bf16")
+    return torch.autocast(device.type, torch.bfloat16, enabled=resolved(precision, device) == "bf16")
 
 
 @torch.no_grad()

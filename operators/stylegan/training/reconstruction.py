@@ -76,7 +76,7 @@ class Reconstruction:
         """One batch of pictures drawn from their z."""
         index_N = self._order(step, batch=self.settings.batch, rank=self.ranks.rank, ranks=self.ranks.count)
         target_N3RR = self.images.batch(index_N, self.ranks.device)
-        with mixed(self.settings, self.ranks.device):
+        with mixed(self.settings.precision, self.ranks.device):
             x_N3RR = self.generator(self._z(index_N), noise="random" if self.settings.noise else "none")
         x_N3RR = x_N3RR.float()
         loss = multiscale_loss(x_N3RR, target_N3RR, edge_weight=self.settings.edge_weight)
