@@ -97,6 +97,23 @@ def query(
     exit_with(lambda: job(dataset, sql, form=form, output=output), debug)
 
 
+@app.command(epilog="Example:  latentreel render dataset 1a2b3c4-00002-000 -o track.mp4")
+def render(
+    dataset: DatasetPath,
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="FILE", help="The film (.mp4); without TRACK a picture (.png).")
+    ],
+    track: Annotated[
+        str | None, typer.Argument(metavar="TRACK", help="A track's id, or its end; without it: a contact sheet.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """A track's face, its reconstruction and the difference as a film; without TRACK a contact sheet of all tracks."""
+    from jobs.render import render as job
+
+    exit_with(lambda: job(dataset, track, output=output), debug)
+
+
 @app.command(epilog="Example:  latentreel status dataset")
 def status(dataset: DatasetPath, debug: Debug = False) -> None:
     """Films by their fate, the reasons of quarantine, and sizes."""

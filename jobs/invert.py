@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from operators.emotion.manifest import emotion_id
 from operators.inversion.encoder_header import NO_ENCODER, encoder_id, encoder_of
+from operators.inversion.perceptual_weights import PYRAMID, perceptual_id, perceptual_name
 from pipeline.flow import Pools, engine
 from pipeline.plan import Plan, plan_videos
 from pipeline.progress import Progress, clock
@@ -68,9 +69,16 @@ def describe_job(options: InvertOptions) -> tuple[Job, dict[str, Any]]:
     # Chosen here, once: a worker that does not see a file beside the generator must fail, not start from elsewhere.
     start = encoder_of(config.generator, config.inversion.encoder)
     inversion = config.inversion.model_copy(update={"encoder": start or NO_ENCODER})
-    config = config.model_copy(update={"inversion": inversion})
+    perceptual = perceptual_name(config.loss.perceptual)
+    loss = config.loss.model_copy(update={"perceptual": perceptual})
+    config = config.model_copy(update={"inversion": inversion, "loss": loss})
     encoder = encoder_id(start, generator_id=generator.generator_id) if start else None
-    canonical = config.canonical(generator_id=generator.content_id, emotion_id=emotion, encoder_id=encoder)
+    canonical = config.canonical(
+        generator_id=generator.content_id,
+        emotion_id=emotion,
+        encoder_id=encoder,
+        perceptual_id=perceptual_id(perceptual),
+    )
     job = Job(
         dataset=options.dataset if "://" in options.dataset else str(Path(options.dataset).resolve()),
         config=config,
@@ -113,6 +121,10 @@ def _announce(plan: Plan, job: Job, console: Console) -> None:
         _say(console, "[red]quarantined[/]", f"by an earlier run: {uri}: {reason} (`latentreel retry` clears it)")
     if plan.done:
         _say(console, "", f"{len(plan.done)} films are in {job.dataset} already")
+    if plan.todo:
+        perceptual = job.config.loss.perceptual
+        what = "a pyramid of errors, which is not LPIPS" if perceptual == PYRAMID else perceptual
+        _say(console, "", f"pictures are compared by {what}")
     if plan.todo and job.config.emotion.model is None:
         _say(console, "", "no expression network was given (--emotion): the emotion columns stay null")
 

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.staging import Cut, Staging
-from schemas.clips import PartKey
+from pipeline.staging import SUMMED, Cut, Staging
+from schemas.clips import PartKey, ratio_of_sums
 from schemas.emotions import N_EMOTIONS
 from schemas.job import Job
 from schemas.tables import FRAMES, SHOTS, TRACKS, track_id
@@ -137,8 +137,7 @@ def _assemble(staging: Staging, parts: list[PartKey], shot_index: int, track_ind
 
 def _track_row(rows: pa.Table, video_id: str, name: str, shot_index: int, track_index: int, job: Job) -> dict[str, Any]:
     frame_index, pts_us = rows["frame_index"].to_numpy(), rows["pts_us"].to_numpy()
-    change = float(rows["change"].to_numpy().sum(dtype=np.float64))
-    change_error = float(rows["change_error"].to_numpy().sum(dtype=np.float64))
+    total = {name: rows[name].to_numpy() for name in SUMMED}
     has_emotion = rows["emotion_probs"].null_count == 0
     emotion, counts = None, None
     if has_emotion:
@@ -160,7 +159,9 @@ def _track_row(rows: pa.Table, video_id: str, name: str, shot_index: int, track_
         "generator_id": job.generator.generator_id,
         "psnr": float(rows["psnr"].to_numpy().mean(dtype=np.float64)),
         "lpips": None if lpips.null_count else float(lpips.to_numpy().mean(dtype=np.float64)),
-        "flicker": change_error / change if change > 0 else None,
+        "flicker": ratio_of_sums(total["change_error"], total["change"]),
+        "velocity": ratio_of_sums(total["step"], total["step_s"]),
+        "acceleration": ratio_of_sums(total["turn"], total["turn_s"]),
         "emotion": emotion,
         "emotion_counts": counts,
         "identity": None,

@@ -151,7 +151,8 @@ class InvertAndStage:
         torch.set_num_threads(1)
         self.job = job
         generator = load_generator(job.generator.name, seed=job.config.seed)
-        self.invert = make_inverter(generator, job.config.inversion, device=job.device)
+        config = job.config
+        self.invert = make_inverter(generator, config.inversion, loss=config.loss, seed=config.seed, device=job.device)
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         rows = list(unpack(block))

@@ -22,9 +22,11 @@ from schemas.clips import LatentClip, PartKey
 from schemas.tables import FRAMES
 from schemas.video import Shot, Video
 
+# Columns whose sums over a track make one number of it. They add up over the parts and are not kept.
+SUMMED = ("change_error", "change", "step", "step_s", "turn", "turn_s")
 PART = pa.schema(
     [FRAMES.field(name) for name in FRAMES.names if name not in {"video_id", "track_id", "shot_index", "track_index"}]
-    + [pa.field("change_error", pa.float32(), nullable=False), pa.field("change", pa.float32(), nullable=False)]
+    + [pa.field(name, pa.float32(), nullable=False) for name in SUMMED]
 )
 _META = b"latentreel"
 
@@ -127,6 +129,8 @@ def _rows(clip: LatentClip) -> pa.Table:
         "lpips": pa.nulls(n, pa.float32()) if clip.lpips is None else clip.lpips[keep],
         "change_error": clip.change_error[keep],
         "change": clip.change[keep],
+        "noise": pa.nulls(n, PART.field("noise").type) if clip.noise_TP is None else _lists(clip.noise_TP[keep]),
+        **{name: getattr(clip.motion, name)[keep] for name in ("step", "step_s", "turn", "turn_s")},
     }
     return pa.table(columns, schema=PART)
 

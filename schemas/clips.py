@@ -102,6 +102,38 @@ class TrackClip:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Motion:
+    """One track, or a part of one. Frames without a frame before them hold zeros in both columns of a pair.
+
+    Velocity is a path over the time that it took: it does not change when frames are left out of an even motion, and
+    two frames that are a millisecond apart count for that millisecond only. Acceleration is the change of velocity over
+    the time that it took; it does not follow the frame rate where the motion itself is smooth, but noise from frame to
+    frame grows with its square: compare methods at equal times.
+    """
+
+    step: NDArray[np.float32]  # (T,) length of the way from the frame before; 0 at the first frame
+    step_s: NDArray[np.float32]  # (T,) seconds of that way
+    turn: NDArray[np.float32]  # (T,) length of the change of velocity (per second), way to way; 0 at the first two
+    turn_s: NDArray[np.float32]  # (T,) seconds from the middle of one way to the middle of the next
+
+    @property
+    def velocity(self) -> float | None:
+        """Units per second; None for one frame."""
+        return ratio_of_sums(self.step, self.step_s)
+
+    @property
+    def acceleration(self) -> float | None:
+        """Units per second squared; None for one frame or two."""
+        return ratio_of_sums(self.turn, self.turn_s)
+
+
+def ratio_of_sums(above: NDArray[np.float32], below: NDArray[np.float32]) -> float | None:
+    """The sum of one column over the sum of another, whatever the parts of a track; None where the latter is 0."""
+    whole = float(below.sum(dtype=np.float64))
+    return float(above.sum(dtype=np.float64)) / whole if whole > 0 else None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class LatentClip:
     """One face through (a part of) one shot, inverted. Not promised: that w is the only latent with this picture."""
 
@@ -112,9 +144,13 @@ class LatentClip:
     # Flicker is their ratio over a track: mean |dG - dI| over mean |dI|. Kept apart so that parts of a track add up.
     change_error: NDArray[np.float32]  # (T,) mean |(G_t - G_t-1) - (I_t - I_t-1)|, in [0, 255]; 0 at the first frame
     change: NDArray[np.float32]  # (T,) mean |I_t - I_t-1|, in [0, 255]; 0 at the first frame
+    motion: Motion  # of the whitened latents
+    noise_TP: NDArray[np.float32] | None = (
+        None  # (T, P) packed noise maps that belong to the latents; None: the generator's
+    )
 
     def __post_init__(self) -> None:
-        lengths = {len(a) for a in (self.w_TLD, self.psnr, self.change_error, self.change)}
+        lengths = {len(a) for a in (self.w_TLD, self.psnr, self.change_error, self.change, self.motion.step)}
         if lengths != {self.track.n_frames}:
             raise ValueError(f"track {self.track.key}: {self.track.n_frames} frames but arrays of {sorted(lengths)}")
         if not np.isfinite(self.w_TLD).all():

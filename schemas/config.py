@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from schemas.errors import WrongUse
 
@@ -48,22 +48,52 @@ class FaceSettings(_Settings):
     warmup_frames: int = Field(12, ge=0)  # head of a part that another part keeps: half a second, as for a segment
 
 
+class LossSettings(_Settings):
+    """What makes a picture a good one. Pictures are in [-1, 1]."""
+
+    # auto: lpips-vgg where its backbone is present (LATENTREEL_MODELS), else pyramid, which is not LPIPS.
+    perceptual: Literal["auto", "lpips-vgg", "lpips-alex", "lpips-squeeze", "pyramid"] = "auto"
+    pixel_weight: float = Field(1.0, ge=0)  # of the mean square; the unit of the others
+    lpips_weight: float = Field(0.8, ge=0)  # Richardson et al. 2021, arXiv:2008.00951, section 4; not measured here
+    pyramid_weight: float = Field(0.05, ge=0)  # edges of every size against colours; 0 to 0.2 are alike, 1 costs 0.5 dB
+    # Of a pixel outside the face against one inside; 1: no mask. Never 0: nothing would hold the background then.
+    outside_weight: float = Field(1.0, gt=0, le=1)
+    identity_weight: float = Field(0.0, ge=0)  # of the squared distance of dlib's identities: 60 ms a picture and step
+
+
 class InversionSettings(_Settings):
     """How a face becomes a latent."""
 
-    # Rates and distances are in spreads of the generator's w, so they mean the same in every generator. Measured on
-    # random-64 and 64-px crops of talking heads, where the PSNR of one run scatters by 0.3 dB.
-    method: Literal["naive", "sequential"] = "sequential"
+    # Rates are in spreads of the generator's w, so they mean the same in every generator.
+    method: Literal["naive", "sequential", "scene"] = "sequential"
+    # projector: NVIDIA's schedule; without other words it means naive, in W, 1000 steps.
+    preset: Literal["none", "projector"] = "none"
+    space: Literal["w+", "w"] = "w+"  # naive: one style for all layers is easier to edit and 1 to 5 dB further away
+    noise: bool = False  # naive: noise maps too, kept in the column `noise`; for generators that have some
     # Name or path of an encoder of this generator; None: the one shipped with it or beside its file, if any; none: the
     # head of a track starts from the mean latent.
     encoder: str | None = None
-    first_steps: int = Field(300, ge=1)  # each frame alone, or the head of a track; 150 cost 1.3 dB, 600 add 1.2
-    next_steps: int = Field(15, ge=1)  # sequential: every later frame; on fast faces 10 cost 0.4 dB and 30 add 0.7
+    # From the mean: each frame alone, or a track's head. 150 cost 1.3 dB, 600 add 1.2.
+    first_steps: int = Field(300, ge=1)
+    encoder_steps: int = Field(100, ge=1)  # from an encoder's guess
     learning_rate: float = Field(0.3, gt=0)  # from the mean; 0.2 to 0.45 are alike within the scatter
     encoder_learning_rate: float = Field(0.2, gt=0)  # from its guess; at 50 steps best, at 150 steps 0.3 adds 0.4 dB
-    next_learning_rate: float = Field(0.05, gt=0)  # from the frame before: 0.1 shakes still faces, 0.02 lags fast ones
-    pyramid_weight: float = Field(0.05, ge=0)  # edges of every size against colours; 0 to 0.2 are alike, 1 costs 0.5 dB
-    latent_weight: float = Field(0.1, ge=0)  # sequential: price of moving away from the frame before; 1 lags by 0.3 dB
+    next_steps: int = Field(15, ge=3)  # sequential: evaluations for a later frame at most; L-BFGS, a third of Adam's
+    plateau: float = Field(0.003, ge=0)  # a frame is done when three evaluations gain less: 9 of 15 on a calm face
+    # Sequential: price of moving away from the frame before, in whitened units, layers up to 8 px, 32 px, and above.
+    # 0.001 moves twice as far at 0.02 dB more, 0.01 half as far at 0.03 dB less.
+    coarse_weight: float = Field(0.003, ge=0)
+    middle_weight: float = Field(0.003, ge=0)
+    fine_weight: float = Field(0.003, ge=0)
+    # Of the mapping network, for the whitened space: Wulff and Torralba 2020 take 100,000; fewer start a worker sooner.
+    prior_samples: int = Field(100_000, ge=1000)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_preset_says(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("preset") == "projector":
+            return {"method": "naive", "space": "w", "first_steps": 1000, "encoder": "none", **given}
+        return given
 
 
 class EmotionSettings(_Settings):
@@ -82,15 +112,24 @@ class Config(_Settings):
     seed: int = Field(0, ge=0)  # of everything random, together with the item's id
     shots: ShotSettings = ShotSettings()
     faces: FaceSettings = FaceSettings()
+    loss: LossSettings = LossSettings()
     inversion: InversionSettings = InversionSettings()
     emotion: EmotionSettings = EmotionSettings()
 
-    def canonical(self, *, generator_id: str, emotion_id: str | None, encoder_id: str | None = None) -> dict[str, Any]:
+    def canonical(
+        self,
+        *,
+        generator_id: str,
+        emotion_id: str | None,
+        encoder_id: str | None = None,
+        perceptual_id: str = "pyramid",
+    ) -> dict[str, Any]:
         """The settings with paths replaced by what they point to: equal files under other names are equal here."""
         settings = self.model_dump(mode="json")
         settings["generator"] = generator_id
         settings["emotion"]["model"] = emotion_id
         settings["inversion"]["encoder"] = encoder_id
+        settings["loss"]["perceptual"] = perceptual_id
         return settings
 
 

@@ -77,6 +77,9 @@ TRACKS = pa.schema(
         _column("psnr", _FLOAT),  # mean over frames, dB
         _column("lpips", _FLOAT, null=True),
         _column("flicker", _FLOAT, null=True),  # mean |dG - dI| over mean |dI|; null: nothing moves
+        # Of the whitened latents, units per second (squared); null: fewer than two (three) frames.
+        _column("velocity", _FLOAT, null=True),
+        _column("acceleration", _FLOAT, null=True),
         _column("emotion", pa.int8(), null=True),  # the most probable one over the whole track
         _column("emotion_counts", pa.list_(pa.field("element", _INT, nullable=False)), null=True),
         _column("identity", _floats(), null=True),
@@ -100,6 +103,7 @@ FRAMES = pa.schema(
         _column("confidence", _FLOAT),  # 0: filled in
         _column("psnr", _FLOAT),
         _column("lpips", _FLOAT, null=True),
+        _column("noise", _floats(), null=True),  # packed maps that belong to w; null: the generator's own
     ]
 )
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from schemas.clips import FaceTrack, LatentClip, PartKey
+from schemas.clips import FaceTrack, LatentClip, Motion, PartKey
 from schemas.config import Config, config_id
 from schemas.generators import GeneratorInfo
 from schemas.job import Job
@@ -68,6 +68,12 @@ def latent_clip(track: FaceTrack) -> LatentClip:
         lpips=None,
         change_error=np.full(n, 1.0, np.float32),
         change=np.full(n, 2.0, np.float32),
+        motion=Motion(
+            step=np.full(n, 3.0, np.float32),
+            step_s=np.full(n, 0.5, np.float32),
+            turn=np.full(n, 4.0, np.float32),
+            turn_s=np.full(n, 0.5, np.float32),
+        ),
     )
 
 

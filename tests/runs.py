@@ -21,6 +21,7 @@ FAST = tuple(
         "generator=random-32",
         "inversion.first_steps=12",
         "inversion.next_steps=3",
+        "inversion.prior_samples=1000",
         "faces.detect_px=512",
         "faces.supersample=1",
     )

@@ -1,6 +1,6 @@
 """Walk latents downhill until their pictures are the wanted ones. Frozen generator, gradients to the latents only.
 
-N pictures, L style layers, D style width, R side in pixels.
+N pictures, L style layers, D style width, S = L rows of a latent, or 1 in W, R side in pixels.
 """
 
 import math
@@ -9,50 +9,66 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from operators.inversion.reconstruction_loss import reconstruction_loss
+from operators.inversion.frame_loss import FrameLoss, Targets
+from operators.inversion.noise_maps import noise_regularity, renormalise_noise_maps
 from operators.stylegan.generator import Generator
 
 # Adam: Kingma and Ba 2015, arXiv:1412.6980. Gradients shrink a hundredfold within one run; the usual memory of 0.999
 # remembers the large ones and ends 0.7 dB lower after 200 steps.
 _BETA2 = 0.9
+_NOISE_WEIGHT = 1e5  # price of maps that look like pictures: Karras et al. 2020, arXiv:1912.04958, appendix D
+_SHAKE_SHARE = 0.75  # of the steps, in which the shaking fades: same appendix
 
 
 @dataclass(frozen=True, kw_only=True)
 class Descent:
-    """One run of Adam: how many steps, how large, how careful at its start."""
+    """One run of Adam: how many steps, how large, how careful at its start and end."""
 
     steps: int
     learning_rate: float  # of each coordinate of w
-    ramp: float  # share of the steps in which the rate rises; Adam's first steps are as large however small the slope
-    beta1: float  # momentum
+    rise: float  # share of the steps in which the rate rises; Adam's first steps are as large however small the slope
+    fall: float = 1.0  # share of the steps in which it falls to 0, along a cosine
+    beta1: float = 0.9  # momentum
+    beta2: float = _BETA2
+    shake: float = 0.0  # noise added to w at first, per coordinate: it finds what a straight way down walks past
+    seed: int = 0  # of that noise
 
 
 def from_the_mean(*, steps: int, learning_rate: float) -> Descent:
     """A start far from the goal: nothing to spoil, so almost no ramp (that of Karras et al. 2020), full momentum."""
-    return Descent(steps=steps, learning_rate=learning_rate, ramp=0.05, beta1=0.9)
+    return Descent(steps=steps, learning_rate=learning_rate, rise=0.05)
 
 
 def from_an_encoder(*, steps: int, learning_rate: float) -> Descent:
     """A start with the right face and colours: a ramp keeps them, full momentum still has some way to go."""
-    return Descent(steps=steps, learning_rate=learning_rate, ramp=0.2, beta1=0.9)
+    return Descent(steps=steps, learning_rate=learning_rate, rise=0.2)
 
 
 def from_a_neighbour(*, steps: int, learning_rate: float) -> Descent:
     """A start next to the goal: a long ramp keeps what is already right (flicker 1.1 against 2.3 of the film's with a
     short one), little momentum does not overshoot (a quarter less latent jitter at equal error).
     """
-    return Descent(steps=steps, learning_rate=learning_rate, ramp=0.5, beta1=0.5)
+    return Descent(steps=steps, learning_rate=learning_rate, rise=0.5, beta1=0.5)
+
+
+def as_projected(*, steps: int, spread: float, w_dim: int, seed: int) -> Descent:
+    """NVIDIA's projector: Karras et al. 2020, arXiv:1912.04958, appendix D. Its rate is absolute, its shaking 0.05 of
+    the length of a style's distance from the mean, which is spread times the root of the width.
+    """
+    return Descent(
+        steps=steps, learning_rate=0.1, rise=0.05, fall=0.25, beta2=0.999, shake=0.05 * spread * w_dim**0.5, seed=seed
+    )
 
 
 def fit_latents(
     generator: Generator,
-    target_N3RR: Tensor,
-    start_NLD: Tensor,
+    loss: FrameLoss,
+    targets: Targets,
+    start_NSD: Tensor,
     descent: Descent,
     *,
     lanes: int,
-    pyramid_weight: float,
-    distance_weight: float = 0.0,
+    noise: list[Tensor] | None = None,
 ) -> Tensor:
     """Latents whose pictures are near the targets.
 
@@ -60,45 +76,59 @@ def fit_latents(
     another batch size round differently, so every batch has exactly `lanes` rows, the last one filled up with copies.
     Then a row's bits follow from its own target and start, whoever else is in the batch, and wherever it stands.
 
-    Adam begins anew in every call. Carried over from frame to frame, its state remembers slopes near zero, and its
-    first steps throw away what is right (3 dB lost); it would also have to be compacted with the rows.
-
-    Takes: a frozen generator; targets in [-1, 1]; `distance_weight`: price of the mean squared distance to the start.
-    Gives: (N, L, D). The loop never waits for the device.
+    Takes: a frozen generator; latents to start from, with S = 1 one style for all layers; `noise`: maps (N, 1, H, W)
+    of each convolution, which are optimised too and changed in place; None: the generator's own.
+    Gives: (N, S, D). The loop never waits for the device.
     Not promised: finite numbers; the caller looks at all frames at once. Equal bits for another `lanes`.
     """
-    n = len(target_N3RR)
-    rows = torch.arange(-(-n // lanes) * lanes, device=target_N3RR.device).clamp_max(n - 1)
-    parts = [
-        _descend(generator, target_N3RR[batch], start_NLD[batch], descent, pyramid_weight, distance_weight)
-        for batch in torch.split(rows, lanes)
-    ]
+    n = len(targets)
+    rows = torch.arange(-(-n // lanes) * lanes, device=start_NSD.device).clamp_max(n - 1)
+    parts = []
+    for batch in torch.split(rows, lanes):
+        maps = None if noise is None else [x_N1HW[batch] for x_N1HW in noise]
+        parts.append(_descend(generator, loss, targets.rows(batch), start_NSD[batch], descent, maps))
+        for whole, part in zip(noise or [], maps or [], strict=True):
+            whole[batch] = part  # copies of the last row hold equal numbers, so their order does not count
     return torch.cat(parts)[:n]
 
 
 def _descend(
     generator: Generator,
-    target_N3RR: Tensor,
-    start_NLD: Tensor,
+    loss: FrameLoss,
+    targets: Targets,
+    start_NSD: Tensor,
     descent: Descent,
-    pyramid_weight: float,
-    distance_weight: float,
+    maps: list[Tensor] | None,
 ) -> Tensor:
-    w_NLD = start_NLD.clone().requires_grad_(True)
-    adam = torch.optim.Adam([w_NLD], lr=descent.learning_rate, betas=(descent.beta1, _BETA2))
+    w_NSD = start_NSD.clone().requires_grad_(True)
+    unknowns = [w_NSD, *(x_N1HW.requires_grad_(True) for x_N1HW in maps or [])]
+    adam = torch.optim.Adam(unknowns, lr=descent.learning_rate, betas=(descent.beta1, descent.beta2))
+    shaking = torch.Generator().manual_seed(descent.seed)
     for step in range(descent.steps):
-        x_N3RR = generator.synthesis(w_NLD)
-        loss_N = reconstruction_loss(x_N3RR, target_N3RR, pyramid_weight=pyramid_weight)
-        if distance_weight > 0:
-            loss_N = loss_N + distance_weight * (w_NLD - start_NLD).square().mean(dim=(1, 2))
-        (w_NLD.grad,) = torch.autograd.grad(loss_N.sum(), w_NLD)  # a sum: each picture's slope knows only itself
+        shaken_NSD = w_NSD
+        if descent.shake and step < _SHAKE_SHARE * descent.steps:
+            width = descent.shake * (1 - step / descent.steps / _SHAKE_SHARE) ** 2
+            # One draw for all rows: what shakes a picture may not depend on its place in the batch.
+            draw_SD = torch.randn(w_NSD.shape[1:], generator=shaking).to(w_NSD.device)
+            shaken_NSD = w_NSD + width * draw_SD
+        w_NLD = shaken_NSD.expand(-1, generator.num_ws, -1)
+        loss_N = loss(generator.synthesis(w_NLD, noise=maps or "const"), targets)
+        if maps:
+            loss_N = loss_N + _NOISE_WEIGHT * noise_regularity(maps)
+        slopes = torch.autograd.grad(loss_N.sum(), unknowns)  # a sum: each picture's slope knows only itself
+        for unknown, slope in zip(unknowns, slopes, strict=True):
+            unknown.grad = slope
         for group in adam.param_groups:
             group["lr"] = descent.learning_rate * _rate(step, descent)
         adam.step()
-    return w_NLD.detach()
+        renormalise_noise_maps(maps or [])
+    for x_N1HW in maps or []:
+        x_N1HW.requires_grad_(False)
+    return w_NSD.detach()
 
 
 def _rate(step: int, descent: Descent) -> float:
     """Linear rise, cosine fall to zero. The first step moves already, and the last one too."""
-    rise = min(1.0, (step + 1) / max(1.0, descent.ramp * descent.steps))
-    return rise * (0.5 + 0.5 * math.cos(math.pi * step / descent.steps))
+    rise = min(1.0, (step + 1) / max(1.0, descent.rise * descent.steps))
+    left = min(1.0, (1 - step / descent.steps) / descent.fall)
+    return rise * (0.5 - 0.5 * math.cos(math.pi * left))

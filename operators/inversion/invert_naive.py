@@ -2,8 +2,9 @@
 
 The baseline that `sequential` has to beat in time and flicker.
 
-T frames, L style layers, D style width.
-Source: W+ by gradient descent, Abdal et al. 2019, arXiv:1904.03189.
+T frames, L style layers, D style width, P pixels of all noise maps of a frame.
+Source: W+ by gradient descent, Abdal et al. 2019, arXiv:1904.03189; in W, and with the schedule of the preset
+`projector`: Karras et al. 2020, arXiv:1912.04958, appendix D.
 """
 
 from collections.abc import Sequence
@@ -12,8 +13,10 @@ import torch
 
 from operators.inversion.encoder import Encoder
 from operators.inversion.first_start import FirstStart
-from operators.inversion.fit_latents import fit_latents
-from operators.inversion.latent_clip import latent_clip, require_resolution, target_pictures
+from operators.inversion.frame_loss import FrameLoss
+from operators.inversion.latent_clip import clip_targets, latent_clip, require_resolution
+from operators.inversion.noise_maps import pack_noise_maps, start_noise_maps
+from operators.inversion.prior import LatentPrior
 from operators.stylegan.generator import Generator
 from schemas.clips import LatentClip, TrackClip
 from schemas.config import InversionSettings
@@ -23,8 +26,10 @@ class InvertNaive:
     """TrackClips -> LatentClips: each frame by itself, in frame order.
 
     Takes: crops at the generator's resolution. The generator is frozen and moved to `device`, and so is its encoder.
-    Gives: bits of w that depend on the frame alone, not on its neighbours or its place in the clip.
-    Raises: ValueError when the crops have another size; BadInput when a frame has no finite latent.
+    Gives: bits of w that depend on the frame alone, not on its neighbours or its place in the clip; with
+    `settings.noise` the noise maps that belong to each latent.
+    Raises: ValueError when the crops have another size, or when noise is asked of a generator that has none; BadInput
+    when a frame has no finite latent.
     Not promised: smoothness from frame to frame; equal bits for another `frames_per_pass` or another device.
     """
 
@@ -33,31 +38,29 @@ class InvertNaive:
         generator: Generator,
         settings: InversionSettings,
         *,
+        loss: FrameLoss,
+        prior: LatentPrior,
         encoder: Encoder | None = None,
         device: str = "cpu",
         frames_per_pass: int = 8,
+        seed: int = 0,
     ) -> None:
         self.generator = generator.freeze().to(device)
-        self.settings = settings
-        self.device = device
+        self.settings, self.loss, self.prior, self.device = settings, loss, prior, device
         self.frames_per_pass = frames_per_pass  # so that memory follows this number, not the clip's length
-        self.start = FirstStart(self.generator, settings, encoder=encoder)
+        self.start = FirstStart(self.generator, settings, loss=loss, encoder=encoder, lanes=frames_per_pass, seed=seed)
 
     def __call__(self, clips: Sequence[TrackClip]) -> list[LatentClip]:
         require_resolution(clips, self.generator)
         return [self._invert(clip) for clip in clips]
 
     def _invert(self, clip: TrackClip) -> LatentClip:
-        parts = []
+        parts, noise = [], []
         for first in range(0, clip.track.n_frames, self.frames_per_pass):
-            target = target_pictures(clip.crops_TRRC[first : first + self.frames_per_pass], self.device)
-            w_TLD = fit_latents(
-                self.generator,
-                target,
-                self.start(target),
-                self.start.descent,
-                lanes=self.frames_per_pass,
-                pyramid_weight=self.settings.pyramid_weight,
-            )
-            parts.append(w_TLD)
-        return latent_clip(clip, torch.cat(parts), self.generator)
+            here = slice(first, first + self.frames_per_pass)
+            targets = clip_targets(clip, here, self.loss, self.device)
+            maps = start_noise_maps(self.generator, len(targets)) if self.settings.noise else None
+            parts.append(self.start(targets, noise=maps))
+            noise += [] if maps is None else [pack_noise_maps(maps)]
+        noise_TP = torch.cat(noise) if noise else None
+        return latent_clip(clip, torch.cat(parts), self.generator, loss=self.loss, prior=self.prior, noise_TP=noise_TP)

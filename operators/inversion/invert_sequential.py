@@ -1,26 +1,100 @@
 """Invert a track along time: each frame starts from the latent of the frame before and pays for moving away from it.
 
-B tracks, T frames, L style layers, D style width.
+B lanes, L style layers, D style width, R crop side in pixels.
 Source: the idea of a latent-distance loss, Reyes, "Linear Storytelling"; no code or number of it is public.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from operators.inversion.encoder import Encoder
 from operators.inversion.first_start import FirstStart
-from operators.inversion.fit_latents import fit_latents, from_a_neighbour
-from operators.inversion.latent_clip import latent_clip, require_resolution, target_pictures
+from operators.inversion.follow_frames import FollowFrames
+from operators.inversion.frame_loss import FrameLoss, Targets
+from operators.inversion.latent_clip import clip_targets, latent_clip, require_resolution, target_pictures
+from operators.inversion.prior import LatentPrior
 from operators.stylegan.generator import Generator
 from schemas.clips import LatentClip, TrackClip
 from schemas.config import InversionSettings
 
 
+@dataclass(kw_only=True, eq=False)
+class _Track:
+    """One clip on its way."""
+
+    path: list[Tensor]  # (L, D) of the frames that are done
+    frames: Iterator[Targets]  # those that are still to come
+    n_frames: int
+
+
+class SequentialInverter:
+    """Faces as they come: one frame of each of B tracks in, their latents out. What a live camera needs.
+
+    Takes: the number of tracks, which is fixed. The generator is frozen and moved to `device`, and so is the encoder.
+    Gives: for each call at most `next_steps` evaluations of the generator, and `first_steps` more where a track begins:
+    that bounds the time of a frame. Bits of a track that do not depend on the other tracks.
+    Not promised: finite latents for pictures that give none: they stay where they were, and the value says infinity.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        settings: InversionSettings,
+        *,
+        loss: FrameLoss,
+        prior: LatentPrior,
+        tracks: int = 1,
+        encoder: Encoder | None = None,
+        device: str = "cpu",
+        seed: int = 0,
+    ) -> None:
+        self.generator = generator.freeze().to(device)
+        self.loss, self.device, self.tracks = loss, device, tracks
+        self.start = FirstStart(self.generator, settings, loss=loss, encoder=encoder, lanes=tracks, seed=seed)
+        self.follow = FollowFrames(self.generator, settings, loss=loss, prior=prior, lanes=tracks)
+        self._begun = [False] * tracks
+
+    def step(
+        self,
+        crops_BRRC: NDArray[np.uint8],
+        *,
+        landmarks_B682: NDArray[np.float32] | None = None,
+        begins_B: NDArray[np.bool_] | None = None,
+    ) -> NDArray[np.float32]:
+        """The next frame of every track, (B, R, R, 3) uint8 RGB -> (B, L, D).
+
+        Takes: `landmarks_B682` in crop pixels, where the loss asks for them; `begins_B`: tracks whose row another face
+        has taken since the last call, as after a cut. Every track begins at the first call.
+        Raises: ValueError for crops of another number or size.
+        """
+        expected = (self.tracks, self.generator.resolution, self.generator.resolution, 3)
+        if crops_BRRC.shape != expected:
+            raise ValueError(f"crops {crops_BRRC.shape}; give {expected}: one frame of each track, as the generator's")
+        targets = self.loss.targets(target_pictures(crops_BRRC, self.device), landmarks_B682)
+        begins = [not begun for begun in self._begun]
+        if begins_B is not None:
+            begins = [a or bool(b) for a, b in zip(begins, begins_B, strict=True)]
+        if any(begins):
+            w_BLD = self.start(targets)  # of all rows: a batch of another size would have other bits
+        for lane, is_first in enumerate(begins):
+            if is_first:
+                self.follow.begin(lane, w_BLD[lane])
+            else:
+                self.follow.load(lane, targets, row=lane)
+        self._begun = [True] * self.tracks
+        while any(self.follow.busy):
+            self.follow.advance()
+        found: NDArray[np.float32] = self.follow.w_BLD.cpu().numpy().copy()
+        return found
+
+
 class InvertSequential:
-    """TrackClips -> LatentClips, all tracks in lock step: frame t of every track is one batch.
+    """TrackClips -> LatentClips, each lane at its own pace: a track whose frame is done goes on to its next one.
 
     Takes: crops at the generator's resolution. The generator is frozen and moved to `device`, and so is its encoder,
     which starts the first frame of each track.
@@ -35,43 +109,63 @@ class InvertSequential:
         generator: Generator,
         settings: InversionSettings,
         *,
+        loss: FrameLoss,
+        prior: LatentPrior,
         encoder: Encoder | None = None,
         device: str = "cpu",
         lanes: int = 1,
+        seed: int = 0,
     ) -> None:
         self.generator = generator.freeze().to(device)
+        self.loss, self.prior, self.device = loss, prior, device
         self.lanes = lanes  # rows of every batch, empty or not: 1 where clips come one by one
-        self.device = device
-        self.start = FirstStart(self.generator, settings, encoder=encoder)
-        spread = self.start.spread
-        self.next = from_a_neighbour(steps=settings.next_steps, learning_rate=settings.next_learning_rate * spread)
-        self.pyramid_weight = settings.pyramid_weight
-        self.distance_weight = settings.latent_weight / spread**2  # so that the price means the same in every generator
+        self.start = FirstStart(self.generator, settings, loss=loss, encoder=encoder, lanes=lanes, seed=seed)
+        self.follow = FollowFrames(self.generator, settings, loss=loss, prior=prior, lanes=lanes)
 
     def __call__(self, clips: Sequence[TrackClip]) -> list[LatentClip]:
         require_resolution(clips, self.generator)
-        order = sorted(range(len(clips)), key=lambda i: -clips[i].track.n_frames)  # who ends first stands last
-        paths = self._paths([clips[i] for i in order])
-        by_clip = dict(zip(order, paths, strict=True))
-        return [latent_clip(clip, by_clip[i], self.generator) for i, clip in enumerate(clips)]
+        tracks = self._begun(clips)
+        waiting = sorted(tracks, key=lambda track: -track.n_frames)  # the longest must not begin last
+        lanes: list[_Track | None] = [None] * self.lanes
+        while True:
+            for lane, track in enumerate(lanes):
+                if not self.follow.busy[lane]:
+                    lanes[lane] = self._go_on(lane, track, waiting)
+            if not any(self.follow.busy):
+                break
+            self.follow.advance()
+        paths = [torch.stack(track.path) for track in tracks]
+        return [
+            latent_clip(clip, w_TLD, self.generator, loss=self.loss, prior=self.prior)
+            for clip, w_TLD in zip(clips, paths, strict=True)
+        ]
 
-    def _paths(self, clips: list[TrackClip]) -> list[Tensor]:
-        """(T, L, D) per clip; the clips are sorted, longest first."""
-        lengths = [clip.track.n_frames for clip in clips]
-        paths: list[list[Tensor]] = [[] for _ in clips]
-        w_BLD = self.generator.mapping.w_avg.expand(0, self.generator.num_ws, -1)
-        for t in range(max(lengths, default=0)):
-            n_alive = sum(length > t for length in lengths)
-            target = target_pictures(np.stack([clip.crops_TRRC[t] for clip in clips[:n_alive]]), self.device)
-            w_BLD = fit_latents(
-                self.generator,
-                target,
-                self.start(target) if t == 0 else w_BLD[:n_alive],
-                self.start.descent if t == 0 else self.next,
-                lanes=self.lanes,
-                pyramid_weight=self.pyramid_weight,
-                distance_weight=0.0 if t == 0 else self.distance_weight,
-            )
-            for path, w_LD in zip(paths, w_BLD, strict=False):
-                path.append(w_LD)
-        return [torch.stack(path) for path in paths]
+    def _begun(self, clips: Sequence[TrackClip]) -> list[_Track]:
+        """First frames have no frame before, so all of them can be found together."""
+        if not clips:
+            return []
+        firsts = [next(self._targets(clip, first=0)) for clip in clips]
+        w_NLD = self.start(Targets.stack(firsts))
+        return [
+            _Track(path=[w_LD], frames=self._targets(clip, first=1), n_frames=clip.track.n_frames)
+            for clip, w_LD in zip(clips, w_NLD, strict=True)
+        ]
+
+    def _go_on(self, lane: int, track: _Track | None, waiting: list[_Track]) -> _Track | None:
+        """Keeps the frame that is done; then the track's next frame, or the next track's second one."""
+        if track is not None:
+            track.path.append(self.follow.w_BLD[lane].clone())
+        while True:
+            targets = None if track is None else next(track.frames, None)
+            if targets is not None:
+                self.follow.load(lane, targets)
+                return track
+            if not waiting:
+                return None
+            track = waiting.pop(0)
+            self.follow.begin(lane, track.path[0])
+
+    def _targets(self, clip: TrackClip, *, first: int) -> Iterator[Targets]:
+        """Frame by frame, so that memory does not follow the clip's length."""
+        for t in range(first, clip.track.n_frames):
+            yield clip_targets(clip, slice(t, t + 1), self.loss, self.device)

@@ -10,7 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from operators.faces.quad import into_crop
+from operators.inversion.frame_loss import FrameLoss, Targets
+from operators.inversion.noise_maps import unpack_noise_maps
+from operators.inversion.prior import LatentPrior
+from operators.latents.motion import motion
 from operators.stylegan.generator import Generator
+from operators.stylegan.layers import NoiseMode
 from schemas.clips import LatentClip, TrackClip
 from schemas.errors import BadInput
 
@@ -35,22 +41,47 @@ def require_resolution(clips: Sequence[TrackClip], generator: Generator) -> None
             )
 
 
+def clip_targets(clip: TrackClip, frames: slice | NDArray[np.intp], loss: FrameLoss, device: str) -> Targets:
+    """Frames of a clip as the loss wants them."""
+    landmarks_N682 = None
+    if loss.needs_landmarks:
+        track = clip.track
+        landmarks_N682 = into_crop(track.landmarks_T682[frames], track.quad_T42[frames], clip.crop_px)
+    return loss.targets(target_pictures(clip.crops_TRRC[frames], device), landmarks_N682)
+
+
 @torch.no_grad()
-def latent_clip(clip: TrackClip, w_TLD: Tensor, generator: Generator) -> LatentClip:
+def latent_clip(
+    clip: TrackClip,
+    w_TLD: Tensor,
+    generator: Generator,
+    *,
+    loss: FrameLoss,
+    prior: LatentPrior,
+    noise_TP: Tensor | None = None,
+) -> LatentClip:
     """The row of an inverted clip: latents rounded as they are stored, quality measured after the rounding.
 
     PSNR and changes compare pictures clamped to [0, 255], as they are shown, without rounding to whole grey levels.
 
+    Takes: `noise_TP`, packed maps that belong to the latents; None: the generator's own.
     Raises: BadInput naming the first frame whose latent or picture is not finite.
     """
     device = generator.mapping.w_avg.device
     rounded_TLD = w_TLD.half().float().to(device)
-    psnr, change_error, change, finite = [], [], [], []
+    psnr, lpips, change_error, change, finite = [], [], [], [], []
+    noise_TP = None if noise_TP is None else noise_TP.half().float().to(device)
     last_x, last_y = None, None
     for first in range(0, len(rounded_TLD), _FRAMES_PER_PASS):
         here = slice(first, first + _FRAMES_PER_PASS)
-        raw = generator.synthesis(rounded_TLD[here])
-        x, y = (raw.clamp(-1, 1) + 1) * 127.5, (target_pictures(clip.crops_TRRC[here], str(device)) + 1) * 127.5
+        maps: NoiseMode | list[Tensor] = "const" if noise_TP is None else unpack_noise_maps(generator, noise_TP[here])
+        raw, wanted = (
+            generator.synthesis(rounded_TLD[here], noise=maps),
+            target_pictures(clip.crops_TRRC[here], str(device)),
+        )
+        if loss.lpips is not None:
+            lpips.append(loss.lpips(raw.clamp(-1, 1), loss.lpips.features(wanted), ()))
+        x, y = (raw.clamp(-1, 1) + 1) * 127.5, (wanted + 1) * 127.5
         finite.append(raw.isfinite().flatten(1).all(dim=1) & rounded_TLD[here].isfinite().flatten(1).all(dim=1))
         error_T = (x - y).square().mean(dim=(1, 2, 3)).clamp_min(255**2 / 10 ** (_PSNR_MAX / 10))
         psnr.append(10 * torch.log10(255**2 / error_T))
@@ -65,9 +96,11 @@ def latent_clip(clip: TrackClip, w_TLD: Tensor, generator: Generator) -> LatentC
         track=clip.track,
         w_TLD=rounded_TLD.cpu().numpy(),
         psnr=_numpy(psnr),
-        lpips=None,
+        lpips=_numpy(lpips) if lpips else None,
         change_error=_numpy(change_error),
         change=_numpy(change),
+        motion=motion(prior.whiten(rounded_TLD), clip.track.pts_us),
+        noise_TP=None if noise_TP is None else noise_TP.cpu().numpy(),
     )
 
 

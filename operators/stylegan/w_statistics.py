@@ -1,14 +1,15 @@
-"""Where a generator's styles lie: their mean and how far they spread around it.
+"""Where a generator's styles lie: samples of them, their mean and how far they spread around it.
 
 N samples, Z noise width, D style width.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from operators.stylegan.generator import Generator
+from operators.stylegan.generator import Generator, Mapping
 
 _SAMPLES_PER_PASS = 512  # 1 MB of styles at a time
 
@@ -21,15 +22,25 @@ class WStatistics:
     spread: float  # root mean square distance of one coordinate from its mean, over samples and coordinates
 
 
+def style_samples(mapping: Mapping, *, n: int, seed: int) -> Iterator[Tensor]:
+    """`n` styles in passes of (512, D), the last one shorter, on the mapping's device, without gradients.
+
+    Gives: equal bits for equal arguments on one machine, with one number of threads.
+    """
+    source, z_dim = torch.Generator().manual_seed(seed), mapping.layers[0].weight.shape[1]
+    for first in range(0, n, _SAMPLES_PER_PASS):
+        z_NZ = torch.randn(min(_SAMPLES_PER_PASS, n - first), z_dim, generator=source)
+        with torch.no_grad():
+            w_ND = mapping(z_NZ.to(mapping.w_avg.device))[:, 0]
+        yield w_ND
+
+
 def w_statistics(generator: Generator, *, n: int = 2048, seed: int = 0) -> WStatistics:
     """Sample the mapping network.
 
     Takes: `n` samples; the mean is then off by spread / sqrt(n), 2 % of the spread at the default.
     Gives: equal bits for equal arguments on one machine.
     """
-    source = torch.Generator().manual_seed(seed)
-    z_NZ = torch.randn(n, generator.z_dim, generator=source).to(generator.mapping.w_avg.device)
-    with torch.no_grad():
-        w_ND = torch.cat([generator.mapping(z)[:, 0] for z in torch.split(z_NZ, _SAMPLES_PER_PASS)])
-        mean_D = w_ND.mean(dim=0)
-        return WStatistics(mean_D=mean_D, spread=float((w_ND - mean_D).square().mean().sqrt()))
+    w_ND = torch.cat(list(style_samples(generator.mapping, n=n, seed=seed)))
+    mean_D = w_ND.mean(dim=0)
+    return WStatistics(mean_D=mean_D, spread=float((w_ND - mean_D).square().mean().sqrt()))

@@ -69,9 +69,16 @@ def test_one_picture_is_encoded_as_in_company(encoder: Encoder) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_an_inversion_starts_where_the_encoder_says(small: Generator, path: str, method: str) -> None:
-    """A rate of nearly nothing keeps the start: what comes out is the guess of every frame, or of the head."""
+    """A rate of nearly nothing, and a price on moving, keep the start: the guess of every frame, or of the head."""
+    prices = dict.fromkeys(("coarse_weight", "middle_weight", "fine_weight"), 1e6)
     still = InversionSettings(
-        method=method, encoder=path, first_steps=1, next_steps=1, encoder_learning_rate=1e-7, next_learning_rate=1e-7
+        method=method,
+        encoder=path,
+        encoder_steps=1,
+        encoder_learning_rate=1e-7,
+        next_steps=3,
+        prior_samples=1000,
+        **prices,
     )
     clip = clip_of(crops_of(small, known_path(small, 3, seed=1, step=0.4)))
     guess = first_guess(load_encoder(path, small), torch.from_numpy(clip.crops_TRRC).movedim(-1, 1) / 127.5 - 1)
@@ -82,7 +89,7 @@ def test_an_inversion_starts_where_the_encoder_says(small: Generator, path: str,
 
 @pytest.mark.parametrize("method", METHODS)
 def test_bits_depend_on_the_frame_alone(small: Generator, path: str, method: str) -> None:
-    inverter = make_inverter(small, InversionSettings(method=method, encoder=path, first_steps=8, next_steps=2))
+    inverter = make_inverter(small, InversionSettings(method=method, encoder=path, encoder_steps=8, prior_samples=1000))
     crops = crops_of(small, known_path(small, 5, seed=2, step=0.3))
     many = inverter([clip_of(crops, track_index=0), clip_of(crops[1:4], track_index=1)])
     np.testing.assert_array_equal(many[0].w_TLD[0], inverter([clip_of(crops[:1])])[0].w_TLD[0])

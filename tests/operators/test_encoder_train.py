@@ -60,7 +60,9 @@ def test_a_descent_from_the_guess_is_ahead_of_one_from_the_mean(small: Generator
     """Heads of tracks after 20 steps: the encoder is worth 3 dB."""
     clips = [clip_of(crops_of(small, known_path(small, 1, seed=s)), track_index=s) for s in range(4)]
     with_it, without = (
-        make_inverter(small, InversionSettings(method=method, first_steps=20, encoder=path))(clips)
+        make_inverter(
+            small, InversionSettings(method=method, first_steps=20, encoder_steps=20, encoder=path, prior_samples=1000)
+        )(clips)
         for path in (str(trained / ENCODER_FILE), None)
     )
     assert np.mean([a.psnr[0] - b.psnr[0] for a, b in zip(with_it, without, strict=True)]) > 3

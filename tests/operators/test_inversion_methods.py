@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from operators.inversion.invert_naive import InvertNaive
-from operators.inversion.invert_sequential import InvertSequential
+from operators.inversion.inverter import make_inverter
 from operators.stylegan.checkpoint import load_generator
 from operators.stylegan.generator import Generator
 from schemas.clips import LatentClip
 from schemas.config import InversionSettings
 from tests.reference.inversion_clips import clip_of, crops_of, jerk, known_path
 
-SETTINGS = InversionSettings()  # the defaults are what is promised
+SETTINGS = InversionSettings(prior_samples=5000)  # otherwise the defaults: they are what is promised
+NAIVE = SETTINGS.model_copy(update={"method": "naive"})
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +27,7 @@ def generator() -> Generator:
 def both(generator: Generator) -> tuple[LatentClip, LatentClip]:
     """A face that moves 2 % of the way between two samples per frame, by both methods."""
     clip = clip_of(crops_of(generator, known_path(generator, 8, seed=4)))
-    naive = InvertNaive(generator, SETTINGS)([clip])[0]
-    return naive, InvertSequential(generator, SETTINGS)([clip])[0]
+    return make_inverter(generator, NAIVE)([clip])[0], make_inverter(generator, SETTINGS)([clip])[0]
 
 
 def test_known_pictures_are_found_again(both: tuple[LatentClip, LatentClip]) -> None:
@@ -56,7 +55,7 @@ def test_sequential_flickers_less(both: tuple[LatentClip, LatentClip]) -> None:
 
 def test_a_real_face_is_recognised_in_colour_and_shape_and_followed(media: Path) -> None:
     crops = _face_crops(media / "talk_d0.mp4", first=20, n=6)
-    latents = InvertSequential(load_generator("random-64"), SETTINGS)([clip_of(crops)])[0]
+    latents = make_inverter(load_generator("random-64"), SETTINGS)([clip_of(crops)])[0]
     variance = np.square(crops / 1.0 - crops.mean(axis=(1, 2), keepdims=True)).mean()
     assert latents.psnr.min() > 22
     assert latents.psnr.min() > 10 * np.log10(255**2 / variance) + 8, "little better than its mean colour"
@@ -65,9 +64,10 @@ def test_a_real_face_is_recognised_in_colour_and_shape_and_followed(media: Path)
 
 def test_a_higher_price_of_moving_moves_less(generator: Generator) -> None:
     clip = clip_of(crops_of(generator, known_path(generator, 4, seed=5, step=0.2)))
-    quick = {"first_steps": 60, "next_steps": 10}
+    prices = ("coarse_weight", "middle_weight", "fine_weight")
+    quick = SETTINGS.model_copy(update={"first_steps": 60, "next_steps": 12})
     free, dear = (
-        InvertSequential(generator, InversionSettings(**quick, latent_weight=price))([clip])[0]
+        make_inverter(generator, quick.model_copy(update=dict.fromkeys(prices, price)))([clip])[0]
         for price in (0.0, 100.0)
     )
     np.testing.assert_array_equal(free.w_TLD[0], dear.w_TLD[0])  # the head has nothing before it to stay near

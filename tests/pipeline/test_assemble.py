@@ -104,6 +104,7 @@ def test_a_track_row_sums_its_parts(tmp_path: Path) -> None:
     assert (row["first_frame"], row["n_frames"], row["start_us"], row["end_us"]) == (0, 6, 0, 5 * 41_667)
     assert (row["emotion"], row["emotion_counts"]) == (3, [0, 0, 0, 4, 0, 0, 2])
     assert row["flicker"] == pytest.approx(0.5)  # builders: change_error 1 over change 2
+    assert (row["velocity"], row["acceleration"]) == pytest.approx((6, 8))  # 3 and 4 units, in half a second each
     assert row["psnr"] == pytest.approx(20.0)
 
 

@@ -1,0 +1,164 @@
+"""latentreel render DATASET TRACK -o x.mp4: a track as it was filmed, as its latents make it, and what differs.
+
+Without TRACK and into a .png: the contact sheet of the dataset's tracks.
+"""
+
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from rich.console import Console
+from rich.progress import track as with_progress
+
+from jobs.contact_sheet import TRACKS_MAX, write_contact_sheet
+from jobs.track_pictures import TrackPictures, faces, inverted_film
+from operators.latents.side_by_side import ComparedFrame, SideBySide
+from operators.video.encode import write_timed_mp4
+from operators.video.frame_source import FrameSource
+from pipeline.read import Dataset, open_dataset
+from pipeline.tables import CONTACT_SHEET
+from schemas.emotions import EMOTIONS
+from schemas.errors import WrongUse
+from schemas.video import Frame
+
+CRF = 14  # the film is made to judge small differences: blocks of the encoder would pass for the generator's
+ROWS_AT_ONCE = 256  # the tables' row group; at 1024 px its latents are 9 MB
+PICTURES_AT_ONCE = 8  # as the inversion measures them: 4.2 GB at 1024 px (random-1024-f); more are no faster on a CPU
+NEAR_MATCHES = 3  # as many ids as fit a line
+
+
+def render(dataset: str, track: str | None, *, output: str) -> int:
+    """Writes OUTPUT, whole or not at all. Gives the exit code; 1 when films are missing from a contact sheet.
+
+    Takes: `track`: a track's id, or an end of it that only one track has; None: all tracks, as a contact sheet.
+    Raises: WrongUse for a place or a track that will not do, and for a film that is gone; BadInput or Interrupted when
+    it does not decode.
+    """
+    target = Path(output)
+    _check_name(target, track)
+    opened = open_dataset(dataset)
+    _check_place(target, dataset)
+    try:
+        if track is None:
+            return _contact_sheet(opened, target)
+        return _film(opened, find_track(opened, track), target)
+    except OSError as err:
+        raise WrongUse(f"{target}: {err.strerror or err}; make room there, or choose another folder with -o") from err
+
+
+def _check_name(target: Path, track: str | None) -> None:
+    if track is None and target.suffix != ".png":
+        raise WrongUse(f"{target}: a film shows one track, so name it before -o; all tracks go into one .png")
+    if track is not None and target.suffix != ".mp4":
+        raise WrongUse(f"{target}: the film of a track is an mp4; name it {target.stem}.mp4")
+
+
+def _check_place(target: Path, dataset: str) -> None:
+    if not target.parent.is_dir():
+        raise WrongUse(f"{target.parent}: no such folder; make it first")
+    if target.is_dir():
+        raise WrongUse(f"{target}: is a folder; name a file in it")
+    inside = Path(dataset).resolve() in target.resolve().parents
+    if inside and target.name != CONTACT_SHEET:
+        raise WrongUse(f"{target}: a dataset takes no other files, or `invert` refuses it; write beside {dataset}")
+
+
+def _contact_sheet(dataset: Dataset, target: Path) -> int:
+    left_out = write_contact_sheet(dataset, target)
+    for line in left_out:
+        print(f"left out: {line}", file=sys.stderr)
+    ((n,),) = dataset.sql("select count(*) from tracks").fetchall()
+    print(f"{target}: contact sheet; the dataset has {n} tracks{', the first are shown' if n > TRACKS_MAX else ''}")
+    return 1 if left_out else 0
+
+
+def find_track(dataset: Dataset, name: str) -> dict[str, Any]:
+    """The row of a track with its film's uri and bytes.
+
+    Takes: the whole id, or an end of it that only one track has, as `demo` prints it: …3b7d984-00002-000.
+    Raises: WrongUse with near matches when no track, or more than one, ends so.
+    """
+    end = name.lstrip("….").replace("'", "''")
+    columns = "t.*, v.uri, v.bytes"
+    found = (
+        dataset.sql(
+            f"select {columns} from tracks t join videos v using (video_id) where ends_with(track_id, '{end}') "
+            f"order by track_id limit {NEAR_MATCHES + 1}"
+        )
+        .to_arrow_table()
+        .to_pylist()
+    )
+    if len(found) == 1:
+        row: dict[str, Any] = found[0]
+        return row
+    if found:
+        ids = [row["track_id"] for row in found]
+        more = ", ..." if len(ids) > NEAR_MATCHES else ""
+        raise WrongUse(f"track {name}: more than one ends so ({', '.join(ids[:NEAR_MATCHES])}{more}); give more of it")
+    near = dataset.sql(
+        f"select track_id from tracks order by contains(track_id, '{end}') desc, "
+        f"levenshtein(right(track_id, {len(end)}), '{end}'), track_id limit {NEAR_MATCHES}"
+    ).fetchall()
+    if not near:
+        raise WrongUse(f"track {name}: the dataset has no tracks; `latentreel status` says what became of its films")
+    raise WrongUse(f"track {name}: none ends so; the nearest are {', '.join(track_id for (track_id,) in near)}")
+
+
+def _film(dataset: Dataset, track: dict[str, Any], target: Path) -> int:
+    pictures = TrackPictures(dataset)
+    draw = SideBySide(track_id=track["track_id"], shot_index=track["shot_index"], crop_px=pictures.crop_px)
+    film = inverted_film(uri=track["uri"], video_id=track["video_id"], n_bytes=track["bytes"])
+    console = Console(stderr=True)
+    with film as (video, path), FrameSource() as source:
+        if target.resolve() == Path(path).resolve():
+            raise WrongUse(f"{target}: is the film itself; choose another name with -o")
+        filmed = source.read(video, path, first_frame=track["first_frame"], n_frames=track["n_frames"])
+        compared = with_progress(
+            compared_frames(dataset, track, pictures, filmed),
+            description=f"{track['n_frames']} frames",
+            total=track["n_frames"],
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        frames = ((frame.pts_us - track["start_us"], draw(frame)) for frame in compared)
+        write_timed_mp4(target, frames, fps=_rate(video.fps), crf=CRF)
+    seconds = (track["end_us"] - track["start_us"]) / 1e6
+    print(f"{target}: {track['n_frames']} frames, {seconds:.2f} s of {track['uri']}, PSNR {track['psnr']:.1f} dB")
+    return 0
+
+
+def _rate(fps: float) -> Fraction:
+    """Only the last frame lasts by it: what is near 30000/1001 is that."""
+    return Fraction(fps).limit_denominator(1001) if fps > 0 else Fraction(25)
+
+
+def compared_frames(
+    dataset: Dataset, track: dict[str, Any], pictures: TrackPictures, filmed: Iterator[Frame]
+) -> Iterator[ComparedFrame]:
+    """The track's frames, a few in memory at a time however long it is."""
+    for rows in _batches(dataset, track):
+        reconstructions_NRRC = pictures.reconstructions(rows)
+        for row, reconstruction_RRC in zip(rows.drop_columns(["w"]).to_pylist(), reconstructions_NRRC, strict=True):
+            frame = next(frame for frame in filmed if frame.frame_index == row["frame_index"])
+            emotion = row["emotion"]
+            yield ComparedFrame(
+                frame_index=frame.frame_index,
+                pts_us=row["pts_us"],
+                crop_RRC=pictures.crop(frame, row["quad"]),
+                reconstruction_RRC=reconstruction_RRC,
+                psnr=row["psnr"],
+                emotion=None if emotion is None else EMOTIONS[emotion],
+                emotion_probability=None if emotion is None else row["emotion_probs"][emotion],
+            )
+
+
+def _batches(dataset: Dataset, track: dict[str, Any]) -> Iterator[pa.Table]:
+    end = track["first_frame"] + track["n_frames"]
+    for first in range(track["first_frame"], end, ROWS_AT_ONCE):
+        rows = faces(dataset, track["track_id"], f"frame_index >= {first} and frame_index < {first + ROWS_AT_ONCE}")
+        for at in range(0, rows.num_rows, PICTURES_AT_ONCE):
+            yield rows.slice(at, PICTURES_AT_ONCE)

@@ -1,0 +1,91 @@
+"""What the tables know of a face, as pictures again: its crops, from the film and the stored quads, and what its
+dataset's generator makes of its latents.
+
+N faces, L style layers, D style width, R side of a picture in pixels, C = 3 (RGB).
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from operators.faces.align import align_crop
+from operators.stylegan.checkpoint import load_generator
+from operators.stylegan.generator import Generator
+from operators.video.probe import probe
+from pipeline.local_copy import local_copy
+from pipeline.read import Dataset
+from pipeline.tables import saved_config
+from schemas.errors import WrongUse
+from schemas.generators import describe_generator
+from schemas.job import Input
+from schemas.video import Frame, Video
+
+
+class TrackPictures:
+    """Crops and reconstructions of one dataset.
+
+    Raises: WrongUse when the generator that the latents belong to is gone, or another one lies in its place.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        config = saved_config(dataset.tables)
+        described = describe_generator(config.generator, seed=config.seed)
+        made_with = dataset.properties["generator_id"]
+        if described.generator_id != made_with:
+            raise WrongUse(
+                f"generator {config.generator}: is {described.generator_id} now, the dataset's latents are of "
+                f"{made_with}; put that file back, or invert again with --replace"
+            )
+        self._generator: Generator = load_generator(config.generator, seed=config.seed)
+        self._supersample = config.faces.supersample
+
+    @property
+    def crop_px(self) -> int:
+        return self._generator.resolution
+
+    def crop(self, frame: Frame, quad: list[float]) -> NDArray[np.uint8]:
+        """(R, R, 3), the very pixels that were inverted."""
+        quad_42 = np.array(quad, np.float32).reshape(4, 2)
+        return align_crop(frame.rgb_HWC, quad_42, crop_px=self.crop_px, supersample=self._supersample)
+
+    @torch.inference_mode()
+    def reconstructions(self, faces: pa.Table) -> NDArray[np.uint8]:
+        """(N, R, R, 3) of rows with a column `w`, all at once."""
+        flat = np.concatenate([chunk.flatten().to_numpy() for chunk in faces["w"].chunks])
+        w_NLD = torch.from_numpy(flat.reshape(-1, self._generator.num_ws, self._generator.w_dim).astype(np.float32))
+        levels_N3RR = ((self._generator.synthesis(w_NLD) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        pictures: NDArray[np.uint8] = levels_N3RR.movedim(1, -1).numpy()  # N 3 R R -> N R R 3
+        return pictures
+
+
+def faces(dataset: Dataset, track_id: str, which: str) -> pa.Table:
+    """Rows of `frames` of one track in the film's order; `which`, in SQL, says of which frames."""
+    film = track_id.split("-", maxsplit=1)[0]  # the partition: only one film's files are opened
+    return dataset.sql(
+        f"select * from frames where video_id = '{film}' and track_id = '{track_id}' and ({which}) order by frame_index"
+    ).to_arrow_table()
+
+
+@contextmanager
+def inverted_film(*, uri: str, video_id: str, n_bytes: int) -> Iterator[tuple[Video, str]]:
+    """The film of a row of `videos`, probed, and a local path to read it from.
+
+    Raises: WrongUse when it is gone or another film lies in its place.
+    Not promised: that another film of exactly as many bytes is noticed; hashing a film takes as long as reading it.
+    """
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(local_copy(Input(uri=uri, video_id=video_id, bytes=n_bytes)))
+            found_bytes = Path(path).stat().st_size
+        except OSError as err:
+            raise WrongUse(f"{uri}: {err.strerror or err}; put the film back to where it was inverted from") from err
+        if found_bytes != n_bytes:
+            raise WrongUse(
+                f"{uri}: has {found_bytes} bytes, the film that was inverted had {n_bytes}; put that film back"
+            )
+        yield probe(path, uri=uri, video_id=video_id), path

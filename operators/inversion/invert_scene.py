@@ -1,0 +1,248 @@
+"""Invert all frames of a track together: the latent moves in straight lines between few knots.
+
+K knots, T frames, P probed frames, L style layers, D style width.
+Source: the idea of a scene whose latents lie on a line, Reyes, "Linear Storytelling"; no code or number of it is
+public. How knots are placed, and everything else here, is ours.
+
+1. The middle frame is inverted alone. A path of two knots, first and last frame, starts there.
+2. The latents at the knots go downhill together, on frames drawn anew every few dozen evaluations.
+3. Probes: some frames of each segment leave the path and go downhill alone, as far as they get in a few steps. Where
+   they gain more than the budget, the segment gets a knot, at the frame where lines through the probes' own latents
+   bend best, and 2 again. It stays if it pays, against a path without it that went on for as long.
+4. Knots settle on what the probes now know, and those that are not missed are taken out again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from operators.inversion.encoder import Encoder
+from operators.inversion.first_start import FirstStart
+from operators.inversion.fit_latents import from_a_neighbour
+from operators.inversion.frame_loss import FrameLoss
+from operators.inversion.knots import (
+    inner_products,
+    pieces,
+    settled,
+    spread_frames,
+    with_splits,
+    without_the_least,
+)
+from operators.inversion.latent_clip import latent_clip, require_resolution
+from operators.inversion.prior import LatentPrior
+from operators.inversion.scene_descent import KnotPath, PathDescent
+from operators.inversion.scene_path import ScenePath
+from operators.stylegan.generator import Generator
+from schemas.clips import LatentClip, TrackClip
+from schemas.config import InversionSettings
+
+_UNSEEN = 0.25  # mean squared error of half a grey level, 54 dB: below it nothing is to be won in pictures of 8 bits
+_LEAVE_RATE = 0.05  # spreads per coordinate and step: what suits the next frame of a face suits a frame off its path
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneSettings:
+    """What only the scene method asks for."""
+
+    budget_db: float = 0.5  # what a straight piece may cost against frames that go where they like
+    evaluations: int = 400  # of the whole path at the end
+    round_evaluations: int = 100  # after each change of knots
+    evaluations_per_draw: int = 100  # L-BFGS forgets its slopes with every draw
+    frames_per_segment: int = 6  # drawn
+    probes_per_segment: int = 12
+    probe_steps: int = 30
+    frames_min: int = 3  # of a segment: shorter ones store more latents than they save
+
+
+class InvertScene:
+    """TrackClips -> LatentClips whose latents lie on a path of straight pieces, by time and not by frame number.
+
+    Takes: crops at the generator's resolution. The generator is frozen and moved to `device`, and so is its encoder.
+    Gives: bits of w that depend on the clip alone (its frames, times and key) and on the seed.
+    Raises: ValueError when the crops have another size; BadInput when a frame has no finite latent.
+    Not promised: a path that goes on over the seam of two parts of a long track: each part is a scene of its own, that
+    begins with its warm-up frames. The latents jump at the seam by what two inversions of one picture differ.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        settings: InversionSettings,
+        *,
+        loss: FrameLoss,
+        prior: LatentPrior,
+        scene: SceneSettings | None = None,
+        encoder: Encoder | None = None,
+        device: str = "cpu",
+        seed: int = 0,
+    ) -> None:
+        self.generator = generator.freeze().to(device)
+        self.scene = scene or SceneSettings()
+        self.loss, self.prior, self.device, self.seed = loss, prior, device, seed
+        self.start = FirstStart(self.generator, settings, loss=loss, encoder=encoder, lanes=1, seed=seed)
+        rate = _LEAVE_RATE * self.start.spread
+        self.leave = from_a_neighbour(steps=self.scene.probe_steps, learning_rate=rate)
+
+    def __call__(self, clips: Sequence[TrackClip]) -> list[LatentClip]:
+        require_resolution(clips, self.generator)
+        return [self._invert(clip) for clip in clips]
+
+    def _invert(self, clip: TrackClip) -> LatentClip:
+        w_TLD = torch.from_numpy(self.fit(clip).at(clip.track.pts_us)).to(self.device)
+        return latent_clip(clip, w_TLD, self.generator, loss=self.loss, prior=self.prior)
+
+    def fit(self, clip: TrackClip) -> ScenePath:
+        """The path alone. Takes, Gives, Raises: as the call, but latents that are not finite are given back."""
+        search = _KnotSearch(self, clip)
+        path = search.first_path()
+        while True:
+            probes, path = search.probe(path)
+            more = search.with_knots_that_pay(probes, path)
+            has_grown = len(more.knots) > len(path.knots)
+            path = more
+            if not has_grown:
+                break
+        path = search.without_needless(search.settle(path))
+        path = search.descent.descend(path, self.scene.evaluations)
+        rounded: NDArray[np.float32] = path.w_KLD.half().float().cpu().numpy()
+        return ScenePath(pts_us=clip.track.pts_us[path.knots], w_KLD=rounded)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Probes:
+    """Frames that left the path, and how good they are there."""
+
+    frames: NDArray[np.intp]  # (P,)
+    w_PLD: Tensor
+    error_P: NDArray[np.float64]  # mean squared error in grey levels
+    gram_PP: NDArray[np.float64]
+
+
+class _KnotSearch:
+    """Where one clip's path bends."""
+
+    def __init__(self, method: InvertScene, clip: TrackClip) -> None:
+        self.settings, self.start, self.leave = method.scene, method.start, method.leave
+        self.pts_us, self.frames_min = clip.track.pts_us, method.scene.frames_min
+        self.descent = PathDescent(
+            method.generator,
+            clip,
+            seed=method.seed,
+            frames_per_segment=method.scene.frames_per_segment,
+            evaluations_per_draw=method.scene.evaluations_per_draw,
+            loss=method.loss,
+            device=method.device,
+        )
+
+    def first_path(self) -> KnotPath:
+        """Everywhere the middle frame, found alone, moved by what an encoder sees move, if there is one; then downhill.
+
+        From one latent, not one per knot: descents that begin apart end in unlike latents of like pictures, and what
+        lies on the line between them is no such picture.
+        """
+        n = self.descent.n_frames
+        knots = [0, n - 1] if n > 1 else [0]
+        middle = self.descent.targets(np.array([n // 2]))
+        seen_KLD = self.start.guess(self.descent.targets(np.array(knots)).picture_N3RR)
+        w_KLD = self.start(middle) + seen_KLD - self.start.guess(middle.picture_N3RR)
+        return self.on(KnotPath(knots=knots, w_KLD=w_KLD))
+
+    def on(self, path: KnotPath) -> KnotPath:
+        """One round further. Paths are compared only after as many rounds."""
+        return self.descent.descend(path, self.settings.round_evaluations)
+
+    def probe(self, path: KnotPath) -> tuple[_Probes, KnotPath]:
+        """Frames that go on alone from the path; and the path through where they got, if that one is better.
+
+        Steps off the path also go along it. Without the second path, what all frames gained together would count
+        against the straight pieces, and a path that is merely unfinished would be tried with knots.
+        """
+        ends = zip(path.knots, [*path.knots[1:], path.knots[-1]], strict=True)
+        frames = np.unique(np.concatenate([spread_frames(a, b, self.settings.probes_per_segment) for a, b in ends]))
+        w_PLD = self.descent.alone(frames, self.descent.latents(path, frames), self.leave)
+        probes = _Probes(
+            frames=frames,
+            w_PLD=w_PLD,
+            error_P=self.descent.errors(w_PLD, frames),
+            gram_PP=inner_products(w_PLD.flatten(1).cpu().numpy()),
+        )
+        through = self.descent.near(w_PLD, frames, path, path.knots)
+        return probes, self._better(through, path, frames)
+
+    def with_knots_that_pay(self, probes: _Probes, path: KnotPath) -> KnotPath:
+        """More knots where segments are over budget and knots pay; no more, where there are none.
+
+        A frame alone fits noise as well, which no knots can. So a knot stays only if it takes more than the budget off
+        the error of a path that has to hold for many frames. Where no segment gains from one, three are tried: a
+        blink begins, peaks and ends, and a single bend gains nothing there.
+        """
+        here = pieces(probes.frames, path.knots)
+        over = self._dearer(self.descent.path_errors(path, probes.frames), probes.error_P, here)
+        if not over:
+            return path
+        same = self.on(path)
+        same_P = self.descent.path_errors(same, probes.frames)
+        for n_new in (1, 3):
+            knots = with_splits(
+                probes.gram_PP,
+                probes.frames,
+                self.pts_us,
+                path.knots,
+                over,
+                n_new=n_new,
+                frames_min=self.frames_min,
+            )
+            if knots == path.knots:
+                break
+            more = self.on(self.descent.near(probes.w_PLD, probes.frames, path, knots))
+            paid = self._dearer(same_P, self.descent.path_errors(more, probes.frames), here)
+            vain = [(path.knots[i], path.knots[i + 1]) for i in over if i not in paid]
+            if len(vain) == len(over):
+                continue
+            paying = [knot for knot in knots if not any(first < knot < last for first, last in vain)]
+            return more if paying == knots else self.on(self._moved(more, paying, probes.frames))
+        return same
+
+    def settle(self, path: KnotPath) -> KnotPath:
+        """Knots move to where the probes of the grown path bend: the first probes came from a path far off."""
+        if len(path.knots) <= 2:
+            return path
+        probes, path = self.probe(path)
+        knots = settled(probes.gram_PP, probes.frames, self.pts_us, path.knots, frames_min=self.frames_min)
+        if knots == path.knots:
+            return path
+        moved = self.descent.near(probes.w_PLD, probes.frames, path, knots)
+        return self._better(self.on(moved), self.on(path), probes.frames)
+
+    def without_needless(self, path: KnotPath) -> KnotPath:
+        """Knots go, the least missed first, until one is missed: early ones may be in vain once later ones stand."""
+        frames = np.arange(self.descent.n_frames)
+        while len(path.knots) > 2:
+            gram = inner_products(self.descent.latents(path, frames).flatten(1).cpu().numpy())
+            knots = without_the_least(gram, frames, self.pts_us, path.knots)
+            same, fewer = self.on(path), self.on(self._moved(path, knots, frames))
+            error_T, standard_T = (self.descent.path_errors(each, frames) for each in (fewer, same))
+            if self._dearer(error_T, standard_T, pieces(frames, knots)):
+                return same
+            path = fewer
+        return path
+
+    def _moved(self, path: KnotPath, knots: list[int], frames: NDArray[np.intp]) -> KnotPath:
+        return self.descent.near(self.descent.latents(path, frames), frames, path, knots)
+
+    def _better(self, a: KnotPath, b: KnotPath, frames: NDArray[np.intp]) -> KnotPath:
+        error_a, error_b = (float(self.descent.path_errors(path, frames).mean()) for path in (a, b))
+        return a if error_a < error_b else b
+
+    def _dearer(
+        self, error_P: NDArray[np.float64], standard_P: NDArray[np.float64], segments: list[NDArray[np.intp]]
+    ) -> list[int]:
+        """Segments where three neighbours together are worse than the standard by more than the budget."""
+        excess_P = error_P - standard_P * 10 ** (self.settings.budget_db / 10) - _UNSEEN
+        # Three: a single frame may be blurred or covered, and the mean over all would hide a blink.
+        runs = [np.convolve(excess_P[here], np.full(min(3, len(here)), 1 / 3), mode="valid") for here in segments]
+        return [i for i, run in enumerate(runs) if run.max() > 0]

@@ -1,0 +1,150 @@
+"""The latents at a path's knots go downhill together, on frames of one clip; and frames of it leave the path alone.
+
+K knots, N frames of one batch, L style layers, D style width, R side in pixels.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from operators.inversion.fit_latents import Descent, fit_latents
+from operators.inversion.frame_loss import FrameLoss, Targets
+from operators.inversion.knots import fitted_knots, hat_weights
+from operators.inversion.latent_clip import clip_targets, target_pictures
+from operators.inversion.lbfgs import Lbfgs
+from operators.stylegan.generator import Generator
+from operators.stylegan.w_statistics import w_statistics
+from schemas.clips import TrackClip
+
+_FRAMES_PER_PASS = 8  # fixed: bits must not follow how much memory a worker has
+_FIRST_MOVE = 0.05  # spreads per coordinate, before L-BFGS has learnt anything
+_GREY_LEVELS = 255.0 / 2  # per unit of the generator's pictures, which span [-1, 1]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KnotPath:
+    """A path on its way."""
+
+    knots: list[int]  # (K,) frame numbers of the clip, rising, its first and last among them
+    w_KLD: Tensor
+
+
+class PathDescent:
+    """One clip and its generator.
+
+    Takes: a frozen generator on `device`; `seed`: of the frames that are drawn, together with the track's key;
+    `frames_per_segment` drawn at a time, and for how many evaluations of the path.
+    Gives: bits that depend on the clip, the seed, and the order of the calls of `descend`.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        clip: TrackClip,
+        *,
+        seed: int,
+        frames_per_segment: int,
+        evaluations_per_draw: int,
+        loss: FrameLoss,
+        device: str,
+    ) -> None:
+        self.generator, self.clip, self.loss, self.device = generator, clip, loss, device
+        self.pts_us, self.n_frames = clip.track.pts_us, clip.track.n_frames
+        self.frames_per_segment, self.evaluations_per_draw = frames_per_segment, evaluations_per_draw
+        self.first_move = _FIRST_MOVE * w_statistics(generator).spread
+        # By the key, not by a count of calls: a clip draws the same frames whoever inverts it, and when.
+        name = f"{seed} {clip.track.key.video_id} {clip.track.key}"
+        self.chance = np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
+
+    def targets(self, frames: NDArray[np.intp]) -> Targets:
+        return clip_targets(self.clip, frames, self.loss, self.device)
+
+    def latents(self, path: KnotPath, frames: NDArray[np.intp]) -> Tensor:
+        """(N, L, D) of the path at these frames."""
+        return torch.einsum("nk,kld->nld", self._hats(frames, path.knots), path.w_KLD)
+
+    def path_errors(self, path: KnotPath, frames: NDArray[np.intp]) -> NDArray[np.float64]:
+        """(N,), as `errors`."""
+        return self.errors(self.latents(path, frames), frames)
+
+    def errors(self, w_NLD: Tensor, frames: NDArray[np.intp]) -> NDArray[np.float64]:
+        """(N,) mean squared error of these latents' pictures, in grey levels."""
+        found = []
+        for first in range(0, len(frames), _FRAMES_PER_PASS):
+            here = slice(first, first + _FRAMES_PER_PASS)
+            with torch.no_grad():
+                x = self.generator.synthesis(w_NLD[here]).clamp(-1, 1)
+            found.append(
+                ((x - target_pictures(self.clip.crops_TRRC[frames[here]], self.device)) * _GREY_LEVELS)
+                .square()
+                .mean(dim=(1, 2, 3))
+            )
+        errors: NDArray[np.float64] = torch.cat(found).double().cpu().numpy()
+        return errors
+
+    def alone(self, frames: NDArray[np.intp], start_NLD: Tensor, descent: Descent) -> Tensor:
+        """(N, L, D): each of the frames goes on by itself."""
+        return fit_latents(self.generator, self.loss, self.targets(frames), start_NLD, descent, lanes=_FRAMES_PER_PASS)
+
+    def near(self, points_NLD: Tensor, frames: NDArray[np.intp], path: KnotPath, knots: list[int]) -> KnotPath:
+        """The path with these knots that comes nearest to the points; near a knot where none stands, `path`."""
+        same = KnotPath(knots=knots, w_KLD=self.latents(path, np.asarray(knots)))
+        offsets = points_NLD - self.latents(same, frames)
+        moved = fitted_knots(offsets.flatten(1).cpu().numpy(), self.pts_us[frames], self.pts_us[knots])
+        return KnotPath(knots=knots, w_KLD=same.w_KLD + torch.from_numpy(moved).to(same.w_KLD).view_as(same.w_KLD))
+
+    def descend(self, path: KnotPath, evaluations: int) -> KnotPath:
+        """All knots together, by L-BFGS (Liu and Nocedal 1989, doi:10.1007/BF01589116).
+
+        Frames are a fixed few while L-BFGS learns their curvature, and others afterwards: single steps on fresh
+        frames, as Adam takes them, need 2 to 3 times as many pictures for the same PSNR on all frames.
+        """
+        knots, shape = path.knots, path.w_KLD.shape
+        drawn = self._drawn(knots)
+        rows = Lbfgs(
+            lambda x_1K: self._evaluate(x_1K.reshape(shape), drawn),
+            path.w_KLD.reshape(1, -1),
+            first_move=self.first_move,
+        )
+        this = torch.ones(1, dtype=torch.bool, device=self.device)
+        for step in range(evaluations):
+            if step and step % self.evaluations_per_draw == 0:
+                drawn = self._drawn(knots)
+                rows.restart(this, rows.x_BK)
+            rows.step()
+        return KnotPath(knots=knots, w_KLD=rows.x_BK.reshape(shape))
+
+    def draw(self, knots: list[int]) -> NDArray[np.intp]:
+        """Frames by chance, one from each equal stretch of the clip, and always the knots: ends that nobody looks at
+        are extrapolated, and were 6 dB worse than the rest.
+        """
+        n = self.frames_per_segment * max(1, len(knots) - 1)
+        if n >= self.n_frames:
+            return np.arange(self.n_frames)
+        places = (np.arange(n) + self.chance.random(n)) * self.n_frames / n
+        return np.union1d(places.astype(np.intp), np.asarray(knots, dtype=np.intp))
+
+    def _hats(self, frames: NDArray[np.intp], knots: list[int]) -> Tensor:
+        weights_NK = hat_weights(self.pts_us[frames], self.pts_us[knots])
+        return torch.from_numpy(weights_NK).float().to(self.device)
+
+    def _drawn(self, knots: list[int]) -> list[tuple[Tensor, Targets]]:
+        """Frames pass by pass, so that memory does not grow with their number: how much of each knot, and the goal."""
+        frames = self.draw(knots)
+        batches = [frames[i : i + _FRAMES_PER_PASS] for i in range(0, len(frames), _FRAMES_PER_PASS)]
+        return [(self._hats(batch, knots), self.targets(batch)) for batch in batches]
+
+    def _evaluate(self, w_KLD: Tensor, drawn: list[tuple[Tensor, Targets]]) -> tuple[Tensor, Tensor]:
+        """One row for L-BFGS: the sum over the frames, and its slopes at the knots."""
+        value, slope_KLD = w_KLD.new_zeros(()), torch.zeros_like(w_KLD)
+        w_KLD = w_KLD.detach().requires_grad_(True)
+        for hats_NK, targets in drawn:
+            x_N3RR = self.generator.synthesis(torch.einsum("nk,kld->nld", hats_NK, w_KLD))
+            part = self.loss(x_N3RR, targets).sum()
+            slope_KLD += torch.autograd.grad(part, w_KLD)[0]
+            value += part.detach()
+        return value.reshape(1), slope_KLD.reshape(1, -1)
