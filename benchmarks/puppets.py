@@ -13,31 +13,25 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from benchmarks.machine import describe_machine
+from benchmarks.puppet_clips import movie_clips, stills, true_face
 from operators.emotion.confusion import confusion_matrix, confusion_png
 from operators.emotion.onnx_emotion import OnnxEmotion
 from operators.faces.dlib_finder import DlibFinder
-from operators.faces.find_tracks import FindTracks
 from operators.inversion.inverter import make_inverter
 from operators.puppets.face import draw_aligned_crop, draw_face
-from operators.puppets.movie import movie_frames, movie_truth
 from operators.puppets.parameters import FaceParameters
-from operators.puppets.random_script import random_script
 from operators.puppets.sampling import random_faces
 from operators.stylegan.checkpoint import load_generator
 from operators.stylegan.training.objective import GRID, pictures
 from operators.stylegan.training.pictures import write_grid
-from schemas.clips import FaceTrack, PartKey, TrackClip
 from schemas.config import EmotionSettings, FaceSettings, InversionSettings
 from schemas.emotions import EMOTIONS
-from schemas.video import Frame, Segment, Shot, Video
 
 N_FACES, N_CROPS, MOVIE_S = 200, 32, 20.0
 SEED = 990_001  # of no other use in the repository: labels were adjusted and weights trained on others
@@ -81,15 +75,15 @@ def faces() -> None:
 def inversion(generator_name: str, encoder: str, out: Path) -> None:
     """Naive from the mean, the encoder's guess, and a short descent from it: the same 32 crops."""
     generator = load_generator(generator_name)
-    clip = _clip(random_faces(SEED, N_CROPS), px=generator.resolution)
+    clip = stills(random_faces(SEED, N_CROPS), px=generator.resolution)
     ways = {
         "naive, 300 steps (29.5 dB)": InversionSettings(method="naive", encoder="none", first_steps=300),
         # one step at almost no rate is the guess itself, rounded and measured as every latent is
         "encoder alone (24 dB)": InversionSettings(
-            method="naive", encoder=encoder, first_steps=1, encoder_learning_rate=1e-9
+            method="naive", encoder=encoder, encoder_steps=1, encoder_learning_rate=1e-9
         ),
         f"encoder and {STEPS_AFTER} steps (28 dB)": InversionSettings(
-            method="naive", encoder=encoder, first_steps=STEPS_AFTER
+            method="naive", encoder=encoder, encoder_steps=STEPS_AFTER
         ),
     }
     print("| way | median PSNR, dB | lowest | highest | ms a face, one core |")
@@ -114,17 +108,12 @@ def expressions(model: str, out: Path) -> None:
     read = OnnxEmotion(model, EmotionSettings())
     labels, said, intensity = [], [], []
     for seed in MOVIE_SEEDS:
-        script = random_script(seed=seed, seconds=MOVIE_S)
-        frames = list(movie_frames(script, supersample=1))
-        truth: dict[int, list[dict[str, Any]]] = {}
-        for row in movie_truth(script).to_pylist():
-            if row["actor"] is not None:
-                truth.setdefault(row["frame_index"], []).append(row)
-        for clip in _tracks(script.shots, frames, fps=script.fps):
+        clips, truth = movie_clips(seed, seconds=MOVIE_S, px=128)
+        for clip in clips:
             track = read(clip).track
             assert track.emotion_probs_T7 is not None
             for t, frame_index in enumerate(track.frame_index.tolist()):
-                row = _nearest(truth.get(frame_index, []), track.landmarks_T682[t])
+                row = true_face(truth.get(frame_index, []), track.landmarks_T682[t])
                 labels.append(row["emotion"])
                 intensity.append(row["intensity"])
                 said.append(int(track.emotion_probs_T7[t].argmax()))
@@ -153,41 +142,6 @@ def _natural(n: int) -> list[FaceParameters]:
     """The first n random faces that are held naturally."""
     found = random_faces(SEED, 2 * n)
     return [f for f in found if abs(f.pose.yaw) < 30 and max(abs(f.pose.pitch), abs(f.pose.roll)) < 18][:n]
-
-
-def _clip(people: list[FaceParameters], *, px: int) -> TrackClip:
-    """Faces that have nothing to do with each other as frames of one clip: naive inversion looks at each alone."""
-    crops, truths = zip(*[draw_aligned_crop(parameters, px=px) for parameters in people], strict=True)
-    n = len(people)
-    corners_42 = np.array([[0, 0], [0, px], [px, px], [px, 0]], np.float32)
-    track = FaceTrack(
-        key=PartKey(video_id="puppets", segment_index=0, shot_index=0, track_index=0, part_index=0),
-        frame_index=np.arange(n, dtype=np.int32),
-        pts_us=np.arange(n, dtype=np.int64) * 40_000,
-        landmarks_T682=np.stack([truth.landmarks_682 for truth in truths]),
-        quad_T42=np.repeat(corners_42[None], n, axis=0),
-        confidence=np.ones(n, np.float32),
-    )
-    return TrackClip(track=track, crops_TRRC=np.stack(crops))
-
-
-def _tracks(shots: tuple[Shot, ...], frames: list[NDArray[np.uint8]], *, fps: int) -> list[TrackClip]:
-    pts_us = np.arange(len(frames), dtype=np.int64) * 1_000_000 // fps
-    height, width = frames[0].shape[:2]
-    video = Video(
-        video_id="puppets", uri="puppets", bytes=0, codec="none", fps=fps, width=width, height=height,
-        decoder="pyav", pts_us=pts_us,
-    )  # fmt: skip
-    segment = Segment(video=video, segment_index=0, n_segments=1, shots=shots, first_frame=0, n_frames=len(frames))
-    find = FindTracks(DlibFinder(FaceSettings()), FaceSettings(), crop_px=128)
-    rows = [Frame(frame_index=i, pts_us=int(pts_us[i]), rgb_HWC=rgb) for i, rgb in enumerate(frames)]
-    return find(segment, lambda: iter(rows))
-
-
-def _nearest(faces: list[dict[str, Any]], landmarks_682: NDArray[np.float32]) -> dict[str, Any]:
-    """The true face whose nose is nearest; a track where nobody is would be an error, and raises one."""
-    nose_2 = landmarks_682[30]
-    return min(faces, key=lambda row: float(np.hypot(*(np.array(row["landmarks"][60:62]) - nose_2))))
 
 
 def main() -> None:

@@ -36,7 +36,10 @@ def invert(
     generator: Annotated[
         str | None, typer.Option(help="puppet-128 (shipped), random-32 … random-1024, or a .safetensors file.")
     ] = None,
-    method: Annotated[str | None, typer.Option(help="naive or sequential.")] = None,
+    method: Annotated[str | None, typer.Option(help="naive, sequential or scene.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="projector: every frame alone, in W, with NVIDIA's schedule of 1000 steps.")
+    ] = None,
     finder: Annotated[str | None, typer.Option(help="dlib or face-alignment.")] = None,
     emotion: Annotated[
         str | None, typer.Option(help="An .onnx expression network, its manifest beside it; puppet-emotion is shipped.")
@@ -60,19 +63,20 @@ def invert(
     from jobs.invert import InvertOptions
     from jobs.invert import invert as job
 
+    flags = {
+        "generator": generator,
+        "inversion.method": method,
+        "inversion.preset": preset,
+        "faces.finder": finder,
+        "emotion.model": emotion,
+        "inversion.encoder": encoder,
+        "seed": seed,
+    }
     options = InvertOptions(
         sources=tuple(sources),
         dataset=output,
         config=config,
-        overrides={
-            **settings(setting),
-            "generator": generator,
-            "inversion.method": method,
-            "faces.finder": finder,
-            "emotion.model": emotion,
-            "inversion.encoder": encoder,
-            "seed": seed,
-        },
+        overrides={**settings(setting), **{name: value for name, value in flags.items() if value is not None}},
         workers=workers,
         device=device,
         address=address,

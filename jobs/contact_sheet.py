@@ -49,7 +49,8 @@ def write_contact_sheet(dataset: Dataset, path: Path) -> list[str]:
     if left_out and not entries:
         raise WrongUse("; ".join(left_out))
     png = io.BytesIO()
-    contact_sheet(entries).save(png, "png")
+    ((n_tracks,),) = dataset.sql("select count(*) from tracks").fetchall()
+    contact_sheet(entries, n_tracks=n_tracks).save(png, "png")
     write_file(path, png.getvalue())
     return left_out
 

@@ -160,6 +160,7 @@ def _track_row(rows: pa.Table, video_id: str, name: str, shot_index: int, track_
         "psnr": float(rows["psnr"].to_numpy().mean(dtype=np.float64)),
         "lpips": None if lpips.null_count else float(lpips.to_numpy().mean(dtype=np.float64)),
         "flicker": ratio_of_sums(total["change_error"], total["change"]),
+        "knots": None if rows["knot"].null_count else int(rows["knot"].to_numpy(zero_copy_only=False).sum()),
         "velocity": ratio_of_sums(total["step"], total["step_s"]),
         "acceleration": ratio_of_sums(total["turn"], total["turn_s"]),
         "emotion": emotion,

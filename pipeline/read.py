@@ -110,7 +110,7 @@ class Dataset:
         return "; ".join(f"{name}: {', '.join(found)}" for name, found in columns.items())
 
     def __repr__(self) -> str:
-        counts: dict[str, Any] = {name: self.sql(f"select count(*) from {name}").fetchone()[0] for name in TABLES}
+        counts: dict[str, Any] = {name: self.sql(f"select count(*) from {name}").fetchall()[0][0] for name in TABLES}
         return f"Dataset({self.tables.root}, {counts})"
 
 

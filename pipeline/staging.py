@@ -129,10 +129,18 @@ def _rows(clip: LatentClip) -> pa.Table:
         "lpips": pa.nulls(n, pa.float32()) if clip.lpips is None else clip.lpips[keep],
         "change_error": clip.change_error[keep],
         "change": clip.change[keep],
+        "knot": pa.nulls(n, pa.bool_()) if clip.knot_T is None else _with_ends(clip.knot_T[keep]),
         "noise": pa.nulls(n, PART.field("noise").type) if clip.noise_TP is None else _lists(clip.noise_TP[keep]),
         **{name: getattr(clip.motion, name)[keep] for name in ("step", "step_s", "turn", "turn_s")},
     }
     return pa.table(columns, schema=PART)
+
+
+def _with_ends(knot_T: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A part begins and ends with a knot: what lies beyond is another path, or was dropped as warm-up."""
+    knot_T = knot_T.copy()
+    knot_T[[0, -1]] = True
+    return knot_T
 
 
 def _lists(values_TK: np.ndarray[Any, Any]) -> pa.ListArray:

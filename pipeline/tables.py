@@ -9,6 +9,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.transaction import AddAction
+from pydantic import ValidationError
 
 from pipeline.final_files import FinalFile
 from pipeline.store import Store
@@ -143,8 +144,17 @@ def open_tables(root: str, storage_options: dict[str, str] | None = None) -> Tab
 
 
 def saved_config(tables: Tables) -> Config:
-    """The settings that a dataset was made with."""
-    return Config.model_validate_json(tables.properties()["latentreel.settings"])
+    """The settings that a dataset was made with.
+
+    Raises: WrongUse when they were written by a version whose settings had other names.
+    """
+    try:
+        return Config.model_validate_json(tables.properties()["latentreel.settings"])
+    except ValidationError as err:
+        what = ".".join(map(str, err.errors()[0]["loc"]))
+        raise WrongUse(
+            f"{tables.root}: made by another version ({what}); invert its films again with --replace"
+        ) from err
 
 
 def open_or_create(job: Job, canonical: dict[str, Any], *, anew: bool) -> tuple[Tables, int]:

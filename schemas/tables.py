@@ -78,6 +78,7 @@ TRACKS = pa.schema(
         _column("lpips", _FLOAT, null=True),
         _column("flicker", _FLOAT, null=True),  # mean |dG - dI| over mean |dI|; null: nothing moves
         # Of the whitened latents, units per second (squared); null: fewer than two (three) frames.
+        _column("knots", _INT, null=True),  # latents that say all of it; null: every frame has its own
         _column("velocity", _FLOAT, null=True),
         _column("acceleration", _FLOAT, null=True),
         _column("emotion", pa.int8(), null=True),  # the most probable one over the whole track
@@ -103,6 +104,9 @@ FRAMES = pa.schema(
         _column("confidence", _FLOAT),  # 0: filled in
         _column("psnr", _FLOAT),
         _column("lpips", _FLOAT, null=True),
+        _column(
+            "knot", pa.bool_(), null=True
+        ),  # scene: w moves in straight lines, by pts_us, between frames where it is true
         _column("noise", _floats(), null=True),  # packed maps that belong to w; null: the generator's own
     ]
 )

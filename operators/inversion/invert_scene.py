@@ -49,6 +49,7 @@ class SceneSettings:
     """What only the scene method asks for."""
 
     budget_db: float = 0.5  # what a straight piece may cost against frames that go where they like
+    knot_db: float = 1.0  # what a knot has to gain somewhere; less is what any freedom gains on the way
     evaluations: int = 400  # of the whole path at the end
     round_evaluations: int = 100  # after each change of knots
     evaluations_per_draw: int = 100  # L-BFGS forgets its slopes with every draw
@@ -106,7 +107,7 @@ class InvertScene:
             path = more
             if not has_grown:
                 break
-        path = search.without_needless(search.settle(path))
+        path = search.settle(search.without_needless(path))
         path = search.descent.descend(path, self.scene.evaluations)
         rounded: NDArray[np.float32] = path.w_KLD.half().float().cpu().numpy()
         return ScenePath(pts_us=clip.track.pts_us[path.knots], w_KLD=rounded)
@@ -181,7 +182,10 @@ class _KnotSearch:
         blink begins, peaks and ends, and a single bend gains nothing there.
         """
         here = pieces(probes.frames, path.knots)
-        over = self._dearer(self.descent.path_errors(path, probes.frames), probes.error_P, here)
+        excess = self._excess(
+            self.descent.path_errors(path, probes.frames), probes.error_P, here, self.settings.budget_db
+        )
+        over = _worst_apart(excess)
         if not over:
             return path
         same = self.on(path)
@@ -199,8 +203,8 @@ class _KnotSearch:
             if knots == path.knots:
                 break
             more = self.on(self.descent.near(probes.w_PLD, probes.frames, path, knots))
-            paid = self._dearer(same_P, self.descent.path_errors(more, probes.frames), here)
-            vain = [(path.knots[i], path.knots[i + 1]) for i in over if i not in paid]
+            gain = self._excess(same_P, self.descent.path_errors(more, probes.frames), here, self.settings.knot_db)
+            vain = [(path.knots[i], path.knots[i + 1]) for i in over if not gain[i] > 0]
             if len(vain) == len(over):
                 continue
             paying = [knot for knot in knots if not any(first < knot < last for first, last in vain)]
@@ -226,7 +230,8 @@ class _KnotSearch:
             knots = without_the_least(gram, frames, self.pts_us, path.knots)
             same, fewer = self.on(path), self.on(self._moved(path, knots, frames))
             error_T, standard_T = (self.descent.path_errors(each, frames) for each in (fewer, same))
-            if self._dearer(error_T, standard_T, pieces(frames, knots)):
+            loss = self._excess(error_T, standard_T, pieces(frames, knots), self.settings.knot_db)
+            if max(loss) > 0:
                 return same
             path = fewer
         return path
@@ -238,11 +243,26 @@ class _KnotSearch:
         error_a, error_b = (float(self.descent.path_errors(path, frames).mean()) for path in (a, b))
         return a if error_a < error_b else b
 
-    def _dearer(
-        self, error_P: NDArray[np.float64], standard_P: NDArray[np.float64], segments: list[NDArray[np.intp]]
-    ) -> list[int]:
-        """Segments where three neighbours together are worse than the standard by more than the budget."""
-        excess_P = error_P - standard_P * 10 ** (self.settings.budget_db / 10) - _UNSEEN
+    def _excess(
+        self,
+        error_P: NDArray[np.float64],
+        standard_P: NDArray[np.float64],
+        segments: list[NDArray[np.intp]],
+        allowed_db: float,
+    ) -> list[float]:
+        """Per segment, by how much its worst three neighbours together are worse than the standard allows."""
+        excess_P = error_P - standard_P * 10 ** (allowed_db / 10) - _UNSEEN
         # Three: a single frame may be blurred or covered, and the mean over all would hide a blink.
-        runs = [np.convolve(excess_P[here], np.full(min(3, len(here)), 1 / 3), mode="valid") for here in segments]
-        return [i for i, run in enumerate(runs) if run.max() > 0]
+        return [
+            float(np.convolve(excess_P[here], np.full(min(3, len(here)), 1 / 3), mode="valid").max())
+            for here in segments
+        ]
+
+
+def _worst_apart(excess: list[float]) -> list[int]:
+    """Segments over budget of which no two are neighbours, the worst first: a corner strains both its neighbours."""
+    chosen: list[int] = []
+    for i in sorted(range(len(excess)), key=lambda i: -excess[i]):
+        if excess[i] > 0 and not {i - 1, i + 1} & set(chosen):
+            chosen.append(i)
+    return sorted(chosen)

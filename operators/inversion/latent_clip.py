@@ -59,6 +59,7 @@ def latent_clip(
     loss: FrameLoss,
     prior: LatentPrior,
     noise_TP: Tensor | None = None,
+    knot_T: NDArray[np.bool_] | None = None,
 ) -> LatentClip:
     """The row of an inverted clip: latents rounded as they are stored, quality measured after the rounding.
 
@@ -101,6 +102,7 @@ def latent_clip(
         change=_numpy(change),
         motion=motion(prior.whiten(rounded_TLD), clip.track.pts_us),
         noise_TP=None if noise_TP is None else noise_TP.cpu().numpy(),
+        knot_T=knot_T,
     )
 
 

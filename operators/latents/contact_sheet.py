@@ -66,10 +66,10 @@ def shown_frames(n_frames: int) -> list[int]:
     return sorted({0, n_frames // 2, n_frames - 1})
 
 
-def contact_sheet(entries: Sequence[SheetEntry]) -> Image.Image:
+def contact_sheet(entries: Sequence[SheetEntry], *, n_tracks: int | None = None) -> Image.Image:
     """The sheet, RGB, at most HEIGHT_MAX_PX high; what does not fit is left out from the end, and the sheet says so.
 
-    Takes: tracks in the order to show. Gives: a picture also for no tracks at all.
+    Takes: tracks in the order to show; `n_tracks`, how many there are where not all are given. Gives: a picture also for no tracks at all.
     """
     columns = max(1, min(COLUMNS_MAX, len(entries)))
     rows_max = (HEIGHT_MAX_PX - 2 * MARGIN_PX - TITLE_PX) // (_CARD_HEIGHT + PADDING_PX)
@@ -80,7 +80,7 @@ def contact_sheet(entries: Sequence[SheetEntry]) -> Image.Image:
         2 * MARGIN_PX + TITLE_PX + max(rows, 1) * (_CARD_HEIGHT + PADDING_PX) - PADDING_PX,
     )
     sheet = Image.new("RGB", size, BACKGROUND)
-    _title(sheet, len(shown), len(entries))
+    _title(sheet, len(shown), n_tracks or len(entries))
     for i, entry in enumerate(shown):
         row, column = divmod(i, columns)
         x = MARGIN_PX + column * (_CARD_WIDTH + PADDING_PX)

@@ -41,12 +41,12 @@ def test_the_film_shows_the_faces_at_their_times(dataset: Dataset, undisturbed: 
     assert render(str(undisturbed), track_id, output=str(tmp_path / "t.mp4")) == 0
     with av.open(str(tmp_path / "t.mp4")) as container:
         frames = list(container.decode(video=0))
-        stream = container.streams.video[0]
+        time_base, duration = container.streams.video[0].time_base, container.streams.video[0].duration
     rows = _table(dataset, track_id)
     times_us = [pts_us - rows[0][1] for _, pts_us, _ in rows]
-    assert stream.time_base == Fraction(1, 10**6)
+    assert time_base == Fraction(1, 10**6)
     assert [frame.pts for frame in frames] == times_us
-    assert stream.duration == times_us[-1] + 41_667  # the last one stays as long as any at 24 fps
+    assert duration == times_us[-1] + 41_667  # the last one stays as long as any at 24 fps
     draw = SideBySide(track_id=track_id, shot_index=2, crop_px=PX)
     for frame, (_, _, psnr) in zip(frames, rows, strict=True):
         picture, y, px = frame.to_ndarray(format="rgb24").astype(float), draw.panels_y, draw.panel_px

@@ -39,7 +39,7 @@ def landmarks_682() -> NDArray[np.float32]:
 
 
 @pytest.fixture(scope="module")
-def chip(landmarks_682) -> NDArray[np.uint8]:
+def chip(landmarks_682):
     """As dlib cuts it."""
     points = [dlib.point(int(x), int(y)) for x, y in landmarks_682]
     return dlib.get_face_chip(ASTRONAUT, dlib.full_object_detection(dlib.rectangle(0, 0, 9, 9), points), 150, 0.25)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
-import torchvision
+import torchvision  # type: ignore[import-untyped]
 from torch import Tensor
 
 from operators.faces.align import align_crop
@@ -58,7 +58,7 @@ def write(folder: Path, name: str, content: object) -> Path:
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory) -> Path:
+def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     for name in NETWORKS:
         write(folder, name, random_weights(name))
@@ -66,7 +66,7 @@ def models(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def present(models, monkeypatch, tmp_path) -> Path:
+def present(models, monkeypatch, tmp_path):
     """A machine with all backbones in LATENTREEL_MODELS."""
     monkeypatch.setenv("LATENTREEL_MODELS", str(models))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
@@ -74,7 +74,7 @@ def present(models, monkeypatch, tmp_path) -> Path:
 
 
 @pytest.fixture
-def absent(monkeypatch, tmp_path) -> Path:
+def absent(monkeypatch, tmp_path):
     """A machine without any, and the folder where torch.hub would keep them."""
     monkeypatch.delenv("LATENTREEL_MODELS", raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))

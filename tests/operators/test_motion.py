@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from operators.latents.motion import mean_rate, motion
+from operators.latents.motion import motion
+from schemas.clips import ratio_of_sums
 
 AT_25_FPS = np.arange(50, dtype=np.int64) * 40_000
 AT_50_FPS = np.arange(100, dtype=np.int64) * 20_000
@@ -103,14 +104,14 @@ def test_parts_of_a_track_add_up_to_the_track(cuts: set[int], warmup: int) -> No
     joined = {name: np.concatenate(parts) for name, parts in columns.items()}
     for name, column in vars(whole).items():
         np.testing.assert_allclose(joined[name], column, rtol=1e-6)
-    assert mean_rate(joined["turn"], joined["turn_s"]) == pytest.approx(whole.acceleration, rel=1e-6)
+    assert ratio_of_sums(joined["turn"], joined["turn_s"]) == pytest.approx(whole.acceleration, rel=1e-6)
 
 
 def test_a_part_without_warm_up_leaves_its_first_way_out_of_both_sums() -> None:
     p_TLD = path(AT_25_FPS, speed=2)
     parts = [motion(p_TLD[:20], AT_25_FPS[:20]), motion(p_TLD[20:] + 100, AT_25_FPS[20:])]
     step, step_s = (np.concatenate([getattr(part, name) for part in parts]) for name in ("step", "step_s"))
-    assert mean_rate(step, step_s) == pytest.approx(2, rel=1e-5)
+    assert ratio_of_sums(step, step_s) == pytest.approx(2, rel=1e-5)
 
 
 def test_latents_and_times_of_other_lengths_are_refused() -> None:

@@ -1,0 +1,237 @@
+"""The scene method where the right path is known; and what it owes its caller whatever the clip."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from operators.inversion.frame_loss import FrameLoss, LossSettings
+from operators.inversion.invert_scene import InvertScene, SceneSettings
+from operators.inversion.prior import latent_prior
+from operators.inversion.scene_descent import PathDescent
+from operators.inversion.scene_path import ScenePath
+from operators.stylegan.generator import Generator
+from operators.stylegan.random_weights import random_generator
+from schemas.clips import TrackClip
+from schemas.config import InversionSettings
+from schemas.errors import BadInput
+from tests.reference.inversion_clips import clip_of, crops_of, jerk, known_path
+
+N = 24
+QUICK = SceneSettings(round_evaluations=6, evaluations=6, evaluations_per_draw=4, probe_steps=3)
+FEW = InversionSettings(first_steps=12)  # laws hold after any number of steps
+
+
+@pytest.fixture(scope="module")
+def small() -> Generator:
+    return random_generator(32, seed=0, channel_base=64, channel_max=16)
+
+
+@pytest.fixture(scope="module")
+def given_loss_and_prior(small: Generator) -> dict[str, Any]:
+    return {
+        "loss": FrameLoss(LossSettings(perceptual="pyramid"), resolution=32),
+        "prior": latent_prior(small, n_samples=1000),
+    }
+
+
+@pytest.fixture(scope="module")
+def scene(small: Generator, given_loss_and_prior: dict[str, Any]) -> InvertScene:
+    """The defaults are what is promised."""
+    return InvertScene(small, InversionSettings(), **given_loss_and_prior)
+
+
+@pytest.fixture(scope="module")
+def quick(small: Generator, given_loss_and_prior: dict[str, Any]) -> InvertScene:
+    return InvertScene(small, FEW, scene=QUICK, **given_loss_and_prior)
+
+
+def walk_with_corners(generator: Generator, corners: list[int], *, seed: int, step: float = 0.03) -> Tensor:
+    """(N, L, D): `step` of a sample's distance per frame, another way after each corner."""
+    source = torch.Generator().manual_seed(seed)
+    w = generator.mapping(torch.randn(len(corners) + 2, generator.z_dim, generator=source))
+    ways = [(end - w[0]) * step for end in w[1:]]
+    path = [w[0]]
+    for t in range(N - 1):
+        path.append(path[-1] + ways[sum(t >= corner for corner in corners)])
+    return torch.stack(path)
+
+
+def test_a_straight_walk_is_recovered_from_two_knots(small: Generator, scene: InvertScene) -> None:
+    clip = clip_of(crops_of(small, known_path(small, N, seed=4)))
+    assert list(scene.fit(clip).pts_us) == [0, clip.track.pts_us[-1]]
+    latents = scene([clip])[0]
+    assert latents.psnr.mean() > 45
+    assert latents.psnr.min() > 43, "some frames, most of which were hardly looked at, fell behind"
+    assert latents.change_error.sum() < 0.3 * latents.change.sum()
+    assert jerk(latents.w_TLD) < 1e-3, "more than rounding to half precision leaves"
+
+
+def test_the_knot_of_a_corner_is_found(small: Generator, scene: InvertScene) -> None:
+    clip = clip_of(crops_of(small, walk_with_corners(small, [9], seed=5)))
+    knots = scene.fit(clip).pts_us // 40_000
+    np.testing.assert_allclose(knots, [0, 9, N - 1], atol=1)
+
+
+def test_a_still_face_has_a_still_path(small: Generator, scene: InvertScene) -> None:
+    crops = np.repeat(crops_of(small, known_path(small, 1, seed=6)), 12, axis=0)
+    path = scene.fit(clip_of(crops))
+    assert len(path.pts_us) == 2
+    with torch.no_grad():
+        first, last = small.synthesis(torch.from_numpy(path.w_KLD))
+    assert float((first - last).square().mean().sqrt()) * 127.5 < 1, "grey levels between the first frame and the last"
+
+
+@pytest.mark.parametrize("n", [pytest.param(n, id=f"{n}_frames") for n in (1, 2, 3)])
+def test_short_clips_have_a_knot_at_each_end(small: Generator, quick: InvertScene, n: int) -> None:
+    clip = clip_of(crops_of(small, known_path(small, n, seed=1)))
+    assert list(quick.fit(clip).pts_us) == sorted({0, 40_000 * (n - 1)})
+    assert len(quick([clip])[0].w_TLD) == n
+
+
+def _black(clip: TrackClip) -> TrackClip:
+    return replace(clip, crops_TRRC=np.zeros_like(clip.crops_TRRC))
+
+
+def _one_black(clip: TrackClip) -> TrackClip:
+    crops = clip.crops_TRRC.copy()
+    crops[3] = 0
+    return replace(clip, crops_TRRC=crops)
+
+
+def _with_a_gap(clip: TrackClip) -> TrackClip:
+    track = clip.track
+    late_us = np.where(np.arange(track.n_frames) >= 4, 30_000_000, 0)
+    return replace(clip, track=replace(track, pts_us=track.pts_us + late_us))
+
+
+def _read_only(clip: TrackClip) -> TrackClip:
+    clip.crops_TRRC.flags.writeable = False  # as the engine's object store hands them out
+    return clip
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(_black, id="black"),
+        pytest.param(_one_black, id="one_black_frame"),
+        pytest.param(_with_a_gap, id="a_gap_of_half_a_minute"),
+        pytest.param(_read_only, id="read_only"),
+    ],
+)
+def test_odd_clips_have_finite_latents(small: Generator, quick: InvertScene, spoil: Any) -> None:
+    clip = spoil(clip_of(crops_of(small, known_path(small, 8, seed=1)), warmup=2))
+    latents = quick([clip])[0]
+    assert np.isfinite(latents.w_TLD).all()
+    assert latents.track.n_frames == 8, "warm-up frames are inverted and kept"
+
+
+def test_time_counts_and_not_frame_numbers(small: Generator, quick: InvertScene) -> None:
+    clip = _with_a_gap(clip_of(crops_of(small, known_path(small, 8, seed=1))))
+    path = quick.fit(clip)
+    moved = np.abs(np.diff(quick([clip])[0].w_TLD, axis=0)).mean(axis=(1, 2))
+    assert len(path.pts_us) == 2
+    assert np.argmax(moved) == 3
+    assert moved[3] > 100 * np.median(moved)
+
+
+def test_crops_of_another_size_are_refused_with_the_cure(quick: InvertScene) -> None:
+    with pytest.raises(ValueError, match=r"track000.* 64 px, this generator makes 32 px; align with crop_px 32"):
+        quick([clip_of(np.zeros((2, 64, 64, 3), np.uint8))])
+
+
+def test_a_picture_that_is_not_finite_names_track_and_frame(given_loss_and_prior: dict[str, Any]) -> None:
+    broken = random_generator(32, seed=0, channel_base=64, channel_max=16)
+    with torch.no_grad():
+        broken.synthesis.convs[-1].bias[0] = float("nan")
+    inverter = InvertScene(broken, FEW, scene=QUICK, **given_loss_and_prior)
+    with pytest.raises(BadInput, match=r"track004: frame 70 "):
+        inverter([clip_of(np.zeros((9, 32, 32, 3), np.uint8), track_index=4, first_frame=70)])
+
+
+def test_no_clips_are_no_latents(quick: InvertScene) -> None:
+    assert quick([]) == []
+
+
+def test_bits_follow_from_the_clip_and_the_seed(
+    small: Generator, quick: InvertScene, given_loss_and_prior: dict[str, Any]
+) -> None:
+    clips = [clip_of(crops_of(small, known_path(small, 20, seed=i, step=0.05)), track_index=i) for i in (2, 3)]
+    together = quick(clips)
+    backwards = quick(clips[::-1])[::-1]
+    for one, other in zip(together, backwards, strict=True):
+        np.testing.assert_array_equal(one.w_TLD, other.w_TLD)
+    another = InvertScene(small, FEW, scene=QUICK, seed=1, **given_loss_and_prior)
+    assert not np.array_equal(another(clips[:1])[0].w_TLD, together[0].w_TLD), "other frames were to be drawn"
+
+
+def test_rows_hold_the_path_rounded_as_stored(small: Generator, quick: InvertScene) -> None:
+    clip = clip_of(crops_of(small, known_path(small, 9, seed=1)))
+    path = quick.fit(clip)
+    np.testing.assert_array_equal(path.w_KLD, path.w_KLD.astype(np.float16))
+    w_TLD = path.at(clip.track.pts_us)
+    np.testing.assert_array_equal(quick([clip])[0].w_TLD, w_TLD.astype(np.float16))
+
+
+def test_every_draw_holds_the_knots_and_covers_the_clip(small: Generator, given_loss_and_prior: dict[str, Any]) -> None:
+    clip = clip_of(np.zeros((60, 32, 32, 3), np.uint8))
+    descent = PathDescent(
+        small,
+        clip,
+        seed=0,
+        frames_per_segment=6,
+        evaluations_per_draw=4,
+        loss=given_loss_and_prior["loss"],
+        device="cpu",
+    )
+    draws = [descent.draw([0, 17, 59]) for _ in range(20)]
+    for frames in draws:
+        assert {0, 17, 59} <= set(frames)
+        assert np.diff(frames).max() < 10, "two stretches of 5 frames without a frame"
+    assert len(set(np.concatenate(draws))) > 50, "most frames are seen before long"
+
+
+@pytest.fixture
+def bent() -> ScenePath:
+    w_KLD = np.array([0, 2, -1], np.float32)[:, None, None] * np.ones((1, 2, 3), np.float32)
+    return ScenePath(pts_us=np.array([1_000, 3_000, 9_000]), w_KLD=w_KLD)
+
+
+@pytest.mark.parametrize(
+    ("t_us", "expected"),
+    [
+        pytest.param(1_000, 0, id="at_the_first"),
+        pytest.param(2_000, 1, id="half_way"),
+        pytest.param(3_000, 2, id="at_the_bend"),
+        pytest.param(5_000, 1, id="a_third_of_the_second_piece"),
+        pytest.param(0, 0, id="before"),
+        pytest.param(99_000, -1, id="after"),
+    ],
+)
+def test_a_path_is_sampled_at_any_time(bent: ScenePath, t_us: int, expected: float) -> None:
+    np.testing.assert_allclose(bent.at(np.array([t_us])), np.full((1, 2, 3), expected), atol=1e-6)
+
+
+def test_at_the_double_rate_every_other_latent_lies_between_its_neighbours(bent: ScenePath) -> None:
+    film_us = np.arange(1_000, 9_001, 1_000)
+    dense = bent.at(np.arange(1_000, 9_001, 500))
+    np.testing.assert_allclose(dense[::2], bent.at(film_us), atol=1e-6)
+    between = dense[1::2]
+    assert np.all(between >= np.minimum(dense[:-1:2], dense[2::2]))
+    assert np.all(between <= np.maximum(dense[:-1:2], dense[2::2]))
+
+
+@pytest.mark.parametrize(
+    ("pts_us", "n", "message"),
+    [
+        pytest.param([0, 5], 3, "2 times for 3 latents", id="lengths"),
+        pytest.param([], 0, "0 times", id="none"),
+        pytest.param([5, 5], 2, "must rise", id="twice"),
+    ],
+)
+def test_what_is_no_path_is_refused(pts_us: list[int], n: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ScenePath(pts_us=np.array(pts_us, dtype=np.int64), w_KLD=np.zeros((n, 1, 1), np.float32))
