@@ -19,7 +19,7 @@ OPTIONS = {
     "generator fit": {
         "source", "output", "objective", "set", "pace", "device", "px", "frame-stride", "debug", "help",
     },
-    "invert": {"preset", 
+    "invert": {"preset",
         "sources", "output", "config", "generator", "method", "finder", "emotion", "encoder", "seed", "set", "workers",
         "device", "address", "replace", "debug", "help",
     },

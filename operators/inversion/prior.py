@@ -25,8 +25,8 @@ _UNDO_SLOPE = 5.0
 # weights and in puppet-128 (early in its training). Whitened to the full, distances would see little but the noise of
 # inversion in directions that no picture shows: without a floor, latents of random-32 that render at 44 dB lie 360
 # standard deviations out, with this one 15; on the straight line between two samples it is 8 and 1.1.
-# At 1e-2, one unit along a floored direction moves a picture by 0.23 grey levels at most (random-32; puppet-128 0.07):
-# less than the 0.29 that rounding to 8 bits leaves. 104 of 512 directions are floored, and 71 of 256.
+# At 1e-2, one unit along a floored direction moves a picture by 0.20 to 0.26 grey levels (random-32; puppet-128 0.06 to
+# 0.10): less than the 0.29 that rounding to 8 bits leaves. 104 of 512 directions are floored, and 71 of 256.
 # Rounding stored latents to float16 then moves them by 0.002 units per coordinate; without a floor, by 0.06.
 _FLOOR = 1e-2
 
