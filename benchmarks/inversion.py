@@ -5,8 +5,8 @@
 methods: the same frames of two held-out puppet tracks, by R1 to R3 (reference_projectors.py) and by ours; an evaluation
 is one picture made and its slope taken. Acceleration is that of the whitened latents (prior.py), in units per second
 squared; flicker is mean |dG - dI| over mean |dI|; both without the first frame. scene: frames held out of the
-optimisation, against R2 on those very frames. known: latents that exist, compared in style space, where 1 is as wrong as
-the mean latent; pictures also through JPEG. speed: frames per second of a whole track at 128 and 256 px.
+optimisation, against R2 on those very frames. known: latents that exist, compared in style space, where 1 is as wrong
+as the mean latent; pictures also through JPEG. speed: frames per second of a whole track at 128 and 256 px.
 All together take about an hour on one core; most of it is R1 and R2.
 """
 
@@ -15,6 +15,7 @@ import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -68,7 +69,7 @@ class Bench:
         path = encoder_of(self.name, settings.encoder)
         encoder = None if path is None else load_encoder(path, self.generator)
         kind = {"naive": InvertNaive, "sequential": InvertSequential, "scene": InvertScene}[method]
-        inverter = kind(self.generator, settings, loss=self.loss, prior=self.prior, encoder=encoder)  # type: ignore[operator]
+        inverter = kind(self.generator, settings, loss=self.loss, prior=self.prior, encoder=encoder)
         return lambda clip: inverter([clip])[0]
 
     def projected(self, projector: Projector) -> Callable[[TrackClip], LatentClip]:
@@ -78,7 +79,7 @@ class Bench:
             found = []
             for t in range(clip.track.n_frames):
                 targets = clip_targets(clip, slice(t, t + 1), self.loss, "cpu")
-                found.append(project(self.generator, lambda x, y=targets: self.loss(x, y), projector, seed=t))
+                found.append(project(self.generator, partial(self.loss, targets=targets), projector, seed=t))
             return latent_clip(clip, torch.cat(found), self.generator, loss=self.loss, prior=self.prior)
 
         return invert
@@ -153,23 +154,21 @@ def _row(bench: Bench, name: str, invert: Callable[[TrackClip], LatentClip], cli
         total_s += whole_s
         found.append(whole)
 
-    def over(above: str, below: str) -> float | None:
-        columns = [np.concatenate([getattr(x, column) for x in parts]) for column in (above, below)]
-        return ratio_of_sums(*columns)
-
-    parts: list[object] = list(found)
-    flicker = over("change_error", "change")
-    parts = [x.motion for x in found]
+    motions = [x.motion for x in found]
     return Row(
         name=name,
         later_evaluations=later_evaluations / n_later,
         psnr=np.concatenate([x.psnr for x in found]),
         loss=np.concatenate([bench.losses(clip, x) for clip, x in zip(clips, found, strict=True)]),
-        flicker=flicker,
-        acceleration=over("turn", "turn_s"),
+        flicker=_over([x.change_error for x in found], [x.change for x in found]),
+        acceleration=_over([x.turn for x in motions], [x.turn_s for x in motions]),
         seconds=total_s,
         later_seconds=later_s / n_later,
     )
+
+
+def _over(above: list[NDArray[np.float32]], below: list[NDArray[np.float32]]) -> float | None:
+    return ratio_of_sums(np.concatenate(above), np.concatenate(below))
 
 
 def _timed(bench: Bench, invert: Callable[[TrackClip], LatentClip], clip: TrackClip) -> tuple[LatentClip, float, int]:
@@ -183,8 +182,8 @@ def scene(bench: Bench, n_frames: int) -> None:
     fit = InvertScene(bench.generator, InversionSettings(method="scene"), loss=bench.loss, prior=bench.prior)
     print("| track | latents | frames | PSNR of unseen frames | R2 on those frames | difference |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for i, clip in enumerate(_tracks(n_frames)):
-        clip = frames_of(clip, slice(0, n_frames))
+    for i, track in enumerate(_tracks(n_frames)):
+        clip = frames_of(track, slice(0, n_frames))
         unseen = np.arange(1, n_frames - 1, 3)
         seen = np.setdiff1d(np.arange(n_frames), unseen)
         path = fit.fit(frames_of(clip, seen))

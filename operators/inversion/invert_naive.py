@@ -20,6 +20,7 @@ from operators.inversion.prior import LatentPrior
 from operators.stylegan.generator import Generator
 from schemas.clips import LatentClip, TrackClip
 from schemas.config import InversionSettings
+from schemas.errors import WrongUse
 
 
 class InvertNaive:
@@ -28,8 +29,8 @@ class InvertNaive:
     Takes: crops at the generator's resolution. The generator is frozen and moved to `device`, and so is its encoder.
     Gives: bits of w that depend on the frame alone, not on its neighbours or its place in the clip; with
     `settings.noise` the noise maps that belong to each latent.
-    Raises: ValueError when the crops have another size, or when noise is asked of a generator that has none; BadInput
-    when a frame has no finite latent.
+    Raises: WrongUse when noise is asked of a generator that has none; ValueError when the crops have another size;
+    BadInput when a frame has no finite latent.
     Not promised: smoothness from frame to frame; equal bits for another `frames_per_pass` or another device.
     """
 
@@ -46,6 +47,8 @@ class InvertNaive:
         seed: int = 0,
     ) -> None:
         self.generator = generator.freeze().to(device)
+        if settings.noise and all(conv.is_silent for conv in self.generator.synthesis.convs):
+            raise WrongUse("inversion.noise: this generator adds no noise, so maps would change nothing; leave it off")
         self.settings, self.loss, self.prior, self.device = settings, loss, prior, device
         self.frames_per_pass = frames_per_pass  # so that memory follows this number, not the clip's length
         self.start = FirstStart(self.generator, settings, loss=loss, encoder=encoder, lanes=frames_per_pass, seed=seed)

@@ -22,7 +22,6 @@ from torch import Tensor
 
 from operators.inversion.encoder import Encoder
 from operators.inversion.first_start import FirstStart
-from operators.inversion.fit_latents import from_a_neighbour
 from operators.inversion.frame_loss import FrameLoss
 from operators.inversion.knots import (
     inner_products,
@@ -41,7 +40,6 @@ from schemas.clips import LatentClip, TrackClip
 from schemas.config import InversionSettings
 
 _UNSEEN = 0.25  # mean squared error of half a grey level, 54 dB: below it nothing is to be won in pictures of 8 bits
-_LEAVE_RATE = 0.05  # spreads per coordinate and step: what suits the next frame of a face suits a frame off its path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +53,7 @@ class SceneSettings:
     evaluations_per_draw: int = 100  # L-BFGS forgets its slopes with every draw
     frames_per_segment: int = 6  # drawn
     probes_per_segment: int = 12
-    probe_steps: int = 30
+    probe_evaluations: int = 11
     frames_min: int = 3  # of a segment: shorter ones store more latents than they save
 
 
@@ -85,8 +83,6 @@ class InvertScene:
         self.scene = scene or SceneSettings()
         self.loss, self.prior, self.device, self.seed = loss, prior, device, seed
         self.start = FirstStart(self.generator, settings, loss=loss, encoder=encoder, lanes=1, seed=seed)
-        rate = _LEAVE_RATE * self.start.spread
-        self.leave = from_a_neighbour(steps=self.scene.probe_steps, learning_rate=rate)
 
     def __call__(self, clips: Sequence[TrackClip]) -> list[LatentClip]:
         require_resolution(clips, self.generator)
@@ -108,7 +104,7 @@ class InvertScene:
             if not has_grown:
                 break
         path = search.settle(search.without_needless(path))
-        path = search.descent.descend(path, self.scene.evaluations)
+        path = search.descent.descend(path, self.scene.evaluations, on_all=True)
         rounded: NDArray[np.float32] = path.w_KLD.half().float().cpu().numpy()
         return ScenePath(pts_us=clip.track.pts_us[path.knots], w_KLD=rounded)
 
@@ -127,7 +123,7 @@ class _KnotSearch:
     """Where one clip's path bends."""
 
     def __init__(self, method: InvertScene, clip: TrackClip) -> None:
-        self.settings, self.start, self.leave = method.scene, method.start, method.leave
+        self.settings, self.start = method.scene, method.start
         self.pts_us, self.frames_min = clip.track.pts_us, method.scene.frames_min
         self.descent = PathDescent(
             method.generator,
@@ -164,7 +160,7 @@ class _KnotSearch:
         """
         ends = zip(path.knots, [*path.knots[1:], path.knots[-1]], strict=True)
         frames = np.unique(np.concatenate([spread_frames(a, b, self.settings.probes_per_segment) for a, b in ends]))
-        w_PLD = self.descent.alone(frames, self.descent.latents(path, frames), self.leave)
+        w_PLD = self.descent.alone(frames, path, self.settings.probe_evaluations)
         probes = _Probes(
             frames=frames,
             w_PLD=w_PLD,
@@ -182,14 +178,13 @@ class _KnotSearch:
         blink begins, peaks and ends, and a single bend gains nothing there.
         """
         here = pieces(probes.frames, path.knots)
-        excess = self._excess(
-            self.descent.path_errors(path, probes.frames), probes.error_P, here, self.settings.budget_db
+        excess = _excess(
+            self.descent.path_errors(path, probes.frames), probes.error_P, here, allowed_db=self.settings.budget_db
         )
         over = _worst_apart(excess)
         if not over:
             return path
         same = self.on(path)
-        same_P = self.descent.path_errors(same, probes.frames)
         for n_new in (1, 3):
             knots = with_splits(
                 probes.gram_PP,
@@ -203,7 +198,7 @@ class _KnotSearch:
             if knots == path.knots:
                 break
             more = self.on(self.descent.near(probes.w_PLD, probes.frames, path, knots))
-            gain = self._excess(same_P, self.descent.path_errors(more, probes.frames), here, self.settings.knot_db)
+            gain = self._cost_of(same, more, path.knots)
             vain = [(path.knots[i], path.knots[i + 1]) for i in over if not gain[i] > 0]
             if len(vain) == len(over):
                 continue
@@ -229,9 +224,7 @@ class _KnotSearch:
             gram = inner_products(self.descent.latents(path, frames).flatten(1).cpu().numpy())
             knots = without_the_least(gram, frames, self.pts_us, path.knots)
             same, fewer = self.on(path), self.on(self._moved(path, knots, frames))
-            error_T, standard_T = (self.descent.path_errors(each, frames) for each in (fewer, same))
-            loss = self._excess(error_T, standard_T, pieces(frames, knots), self.settings.knot_db)
-            if max(loss) > 0:
+            if max(self._cost_of(fewer, same, knots)) > 0:
                 return same
             path = fewer
         return path
@@ -243,20 +236,32 @@ class _KnotSearch:
         error_a, error_b = (float(self.descent.path_errors(path, frames).mean()) for path in (a, b))
         return a if error_a < error_b else b
 
-    def _excess(
-        self,
-        error_P: NDArray[np.float64],
-        standard_P: NDArray[np.float64],
-        segments: list[NDArray[np.intp]],
-        allowed_db: float,
-    ) -> list[float]:
-        """Per segment, by how much its worst three neighbours together are worse than the standard allows."""
-        excess_P = error_P - standard_P * 10 ** (allowed_db / 10) - _UNSEEN
-        # Three: a single frame may be blurred or covered, and the mean over all would hide a blink.
-        return [
-            float(np.convolve(excess_P[here], np.full(min(3, len(here)), 1 / 3), mode="valid").max())
-            for here in segments
-        ]
+    def _cost_of(self, path: KnotPath, other: KnotPath, knots: list[int]) -> list[float]:
+        """Between each two of the knots, by how much the path is worse than the other; above 0: a knot is worth it.
+
+        Judged by frames that neither has seen, for a knot helps those that it was fitted to even where all is noise.
+        """
+        frames = self.descent.held_out if len(self.descent.held_out) else np.arange(self.descent.n_frames)
+        errors = (self.descent.path_errors(each, frames) for each in (path, other))
+        return _excess(*errors, pieces(frames, knots), allowed_db=self.settings.knot_db)
+
+
+def _excess(
+    error_P: NDArray[np.float64],
+    standard_P: NDArray[np.float64],
+    segments: list[NDArray[np.intp]],
+    *,
+    allowed_db: float,
+) -> list[float]:
+    """Per segment, by how much its worst three neighbours together are worse than the standard allows.
+
+    Three: a single frame may be blurred or covered, and the mean over all would hide a blink.
+    """
+    excess_P = error_P - standard_P * 10 ** (allowed_db / 10) - _UNSEEN
+    return [
+        float(np.convolve(excess_P[here], np.full(min(3, len(here)), 1 / 3), mode="valid").max()) if len(here) else 0.0
+        for here in segments
+    ]
 
 
 def _worst_apart(excess: list[float]) -> list[int]:

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from operators.inversion.fit_latents import Descent, fit_latents
 from operators.inversion.frame_loss import FrameLoss, Targets
 from operators.inversion.knots import fitted_knots, hat_weights
 from operators.inversion.latent_clip import clip_targets, target_pictures
@@ -21,7 +20,9 @@ from operators.stylegan.w_statistics import w_statistics
 from schemas.clips import TrackClip
 
 _FRAMES_PER_PASS = 8  # fixed: bits must not follow how much memory a worker has
-_FIRST_MOVE = 0.05  # spreads per coordinate, before L-BFGS has learnt anything
+_FIRST_MOVE = 0.05  # of the path, in spreads per coordinate, before L-BFGS has learnt anything
+_LEAVE_MOVE = 0.005  # of a frame off the path: a tenth of what a path far off needs
+_HELD_OUT_EVERY, _HOLD_OUT_FROM = 3, 8  # frames
 _GREY_LEVELS = 255.0 / 2  # per unit of the generator's pictures, which span [-1, 1]
 
 
@@ -55,7 +56,11 @@ class PathDescent:
         self.generator, self.clip, self.loss, self.device = generator, clip, loss, device
         self.pts_us, self.n_frames = clip.track.pts_us, clip.track.n_frames
         self.frames_per_segment, self.evaluations_per_draw = frames_per_segment, evaluations_per_draw
-        self.first_move = _FIRST_MOVE * w_statistics(generator).spread
+        self.spread = w_statistics(generator).spread
+        # Frames that only the last descent may look at: knots are judged by them, since a knot always helps the frames
+        # that it was fitted to. Too few frames to hold any back: knots are judged by all.
+        inner = np.arange(_HELD_OUT_EVERY - 1, self.n_frames - 1, _HELD_OUT_EVERY)
+        self.held_out: NDArray[np.intp] = inner if self.n_frames >= _HOLD_OUT_FROM else inner[:0]
         # By the key, not by a count of calls: a clip draws the same frames whoever inverts it, and when.
         name = f"{seed} {clip.track.key.video_id} {clip.track.key}"
         self.chance = np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
@@ -86,9 +91,25 @@ class PathDescent:
         errors: NDArray[np.float64] = torch.cat(found).double().cpu().numpy()
         return errors
 
-    def alone(self, frames: NDArray[np.intp], start_NLD: Tensor, descent: Descent) -> Tensor:
-        """(N, L, D): each of the frames goes on by itself."""
-        return fit_latents(self.generator, self.loss, self.targets(frames), start_NLD, descent, lanes=_FRAMES_PER_PASS)
+    def alone(self, frames: NDArray[np.intp], path: KnotPath, evaluations: int) -> Tensor:
+        """(N, L, D): each of the frames leaves the path and goes on by itself.
+
+        By L-BFGS, whose moves are as long as slopes say. Those of Adam are as long where nothing is to be gained, and
+        the noise of it hid where paths bend: knots stood up to 4 frames off, and now one at most.
+        """
+        start_NLD, found = self.latents(path, frames), []
+        for first in range(0, len(frames), _FRAMES_PER_PASS):
+            here = slice(first, first + _FRAMES_PER_PASS)
+            targets = self.targets(frames[here])
+            rows = Lbfgs(
+                lambda x_NK, targets=targets: self._evaluate_alone(x_NK, targets),  # type: ignore[misc]
+                start_NLD[here].flatten(1),
+                first_move=_LEAVE_MOVE * self.spread,
+            )
+            for _ in range(evaluations):
+                rows.step()
+            found.append(rows.x_BK)
+        return torch.cat(found).reshape(start_NLD.shape)
 
     def near(self, points_NLD: Tensor, frames: NDArray[np.intp], path: KnotPath, knots: list[int]) -> KnotPath:
         """The path with these knots that comes nearest to the points; near a knot where none stands, `path`."""
@@ -97,44 +118,46 @@ class PathDescent:
         moved = fitted_knots(offsets.flatten(1).cpu().numpy(), self.pts_us[frames], self.pts_us[knots])
         return KnotPath(knots=knots, w_KLD=same.w_KLD + torch.from_numpy(moved).to(same.w_KLD).view_as(same.w_KLD))
 
-    def descend(self, path: KnotPath, evaluations: int) -> KnotPath:
+    def descend(self, path: KnotPath, evaluations: int, *, on_all: bool = False) -> KnotPath:
         """All knots together, by L-BFGS (Liu and Nocedal 1989, doi:10.1007/BF01589116).
 
         Frames are a fixed few while L-BFGS learns their curvature, and others afterwards: single steps on fresh
         frames, as Adam takes them, need 2 to 3 times as many pictures for the same PSNR on all frames.
         """
         knots, shape = path.knots, path.w_KLD.shape
-        drawn = self._drawn(knots)
+        drawn = self._drawn(knots, on_all)
         rows = Lbfgs(
             lambda x_1K: self._evaluate(x_1K.reshape(shape), drawn),
             path.w_KLD.reshape(1, -1),
-            first_move=self.first_move,
+            first_move=_FIRST_MOVE * self.spread,
         )
         this = torch.ones(1, dtype=torch.bool, device=self.device)
         for step in range(evaluations):
             if step and step % self.evaluations_per_draw == 0:
-                drawn = self._drawn(knots)
+                drawn = self._drawn(knots, on_all)
                 rows.restart(this, rows.x_BK)
             rows.step()
         return KnotPath(knots=knots, w_KLD=rows.x_BK.reshape(shape))
 
-    def draw(self, knots: list[int]) -> NDArray[np.intp]:
+    def draw(self, knots: list[int], *, on_all: bool) -> NDArray[np.intp]:
         """Frames by chance, one from each equal stretch of the clip, and always the knots: ends that nobody looks at
         are extrapolated, and were 6 dB worse than the rest.
         """
+        frames = np.arange(self.n_frames)
+        if not on_all:
+            frames = np.setdiff1d(frames, self.held_out)
         n = self.frames_per_segment * max(1, len(knots) - 1)
-        if n >= self.n_frames:
-            return np.arange(self.n_frames)
-        places = (np.arange(n) + self.chance.random(n)) * self.n_frames / n
-        return np.union1d(places.astype(np.intp), np.asarray(knots, dtype=np.intp))
+        if n < len(frames):
+            frames = frames[((np.arange(n) + self.chance.random(n)) * len(frames) / n).astype(np.intp)]
+        return np.union1d(frames, np.asarray(knots, dtype=np.intp))
 
     def _hats(self, frames: NDArray[np.intp], knots: list[int]) -> Tensor:
         weights_NK = hat_weights(self.pts_us[frames], self.pts_us[knots])
         return torch.from_numpy(weights_NK).float().to(self.device)
 
-    def _drawn(self, knots: list[int]) -> list[tuple[Tensor, Targets]]:
+    def _drawn(self, knots: list[int], on_all: bool) -> list[tuple[Tensor, Targets]]:
         """Frames pass by pass, so that memory does not grow with their number: how much of each knot, and the goal."""
-        frames = self.draw(knots)
+        frames = self.draw(knots, on_all=on_all)
         batches = [frames[i : i + _FRAMES_PER_PASS] for i in range(0, len(frames), _FRAMES_PER_PASS)]
         return [(self._hats(batch, knots), self.targets(batch)) for batch in batches]
 
@@ -148,3 +171,9 @@ class PathDescent:
             slope_KLD += torch.autograd.grad(part, w_KLD)[0]
             value += part.detach()
         return value.reshape(1), slope_KLD.reshape(1, -1)
+
+    def _evaluate_alone(self, x_NK: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
+        w_NLD = x_NK.reshape(len(x_NK), self.generator.num_ws, -1).requires_grad_(True)
+        value_N = self.loss(self.generator.synthesis(w_NLD), targets)
+        (slope_NLD,) = torch.autograd.grad(value_N.sum(), w_NLD)
+        return value_N.detach(), slope_NLD.flatten(1)

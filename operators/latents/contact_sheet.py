@@ -69,7 +69,8 @@ def shown_frames(n_frames: int) -> list[int]:
 def contact_sheet(entries: Sequence[SheetEntry], *, n_tracks: int | None = None) -> Image.Image:
     """The sheet, RGB, at most HEIGHT_MAX_PX high; what does not fit is left out from the end, and the sheet says so.
 
-    Takes: tracks in the order to show; `n_tracks`, how many there are where not all are given. Gives: a picture also for no tracks at all.
+    Takes: tracks in the order to show; `n_tracks`, how many there are where not all are given.
+    Gives: a picture also for no tracks at all.
     """
     columns = max(1, min(COLUMNS_MAX, len(entries)))
     rows_max = (HEIGHT_MAX_PX - 2 * MARGIN_PX - TITLE_PX) // (_CARD_HEIGHT + PADDING_PX)

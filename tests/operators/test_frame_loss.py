@@ -177,7 +177,6 @@ def test_a_loss_knows_only_its_own_frame(present, face, chosen):
     [
         pytest.param(lambda face: face, True, id="match"),
         pytest.param(lambda face: face * 0.8, False, id="near"),
-        pytest.param(torch.zeros_like, False, id="grey"),
         pytest.param(lambda face: torch.full_like(face, -1.0), False, id="black"),
     ],
 )
