@@ -2,6 +2,8 @@
 
 from importlib.resources import files
 
+MODELS = "LATENTREEL_MODELS"  # a folder of weights that others publish: an offline mirror
+
 # What a user writes instead of a path, and the file in latentreel/assets. A name means the same on every machine of a
 # cluster, which a path does not.
 EMBEDDED = {

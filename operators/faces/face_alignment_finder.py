@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from operators.faces.face import Face
 from operators.faces.suppress import without_doubles
 from schemas.config import FaceSettings
+from schemas.embedded import MODELS
 from schemas.errors import WrongUse
 
-MODELS = "LATENTREEL_MODELS"
 S3FD_SCORE_MIN = 0.5  # the library's own
 BLAZEFACE_SCORE_MIN = 0.65  # of the back-camera model's authors; the library's 0.5 is meant for the front camera's
 FAN_MODULES = 4  # 2DFAN-4: the number of stacked hourglasses

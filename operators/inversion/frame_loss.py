@@ -16,38 +16,14 @@ from torch.nn import functional as F  # noqa: N812
 
 from operators.faces.dlib_embedder import DlibEmbedder, chip_places, cut_chips
 from operators.inversion.face_mask import face_mask
-from operators.inversion.perceptual_weights import AUTO, PYRAMID, perceptual_name
+from operators.inversion.perceptual_weights import PYRAMID, perceptual_name
 from operators.inversion.pyramid import band_errors, gradient_errors, pyramid_levels
+from schemas.config import LossSettings
 
 if TYPE_CHECKING:
     from operators.inversion.perceptual import Lpips
 
 _CHIP_FROM_PX = 256  # a face's chip of 150 px covers 0.65 of an aligned crop: here it is cut at about its own size
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossSettings:
-    """What counts, and how much. Pictures are in [-1, 1]."""
-
-    # lpips-vgg where its backbone is present, else pyramid. At 128 px with its slope vgg takes 310 ms a picture on one
-    # CPU core, alex and squeeze 21 ms, the pyramid 1.4 ms.
-    perceptual: str = AUTO
-    pixel_weight: float = 1.0  # of the mean square; the unit of the others. 0: as the projectors that use LPIPS alone
-    lpips_weight: float = 0.8  # against pixels: Richardson et al. 2021, arXiv:2008.00951, section 4; not measured here
-    pyramid_weight: float = 0.05  # edges of every size against colours; 0 to 0.2 are alike, 1 costs 0.5 dB
-    # Of steps between neighbours, at every size, in the pyramid. 0.05 on random-32, 150 and 300 steps: 1.2 and 0.7 dB
-    # won on pictures of its own, nothing beyond the scatter on real faces (0.0 and -0.15 dB, edges 1 % either way).
-    gradient_weight: float = 0.0
-    outside_weight: float = 1.0  # of a pixel outside the face, against 1 inside; 1: no mask is drawn
-    identity_weight: float = 0.0  # of the squared distance of dlib's identities; 30 ms a picture and step on a CPU core
-
-    def __post_init__(self) -> None:
-        # At 0 a frame whose face lies outside its crop would weigh nothing at all, and nothing holds the background.
-        if not 0 < self.outside_weight <= 1:
-            raise ValueError(f"outside_weight {self.outside_weight}: expected above 0, at most 1; try 0.1")
-        for name in ("pixel_weight", "lpips_weight", "pyramid_weight", "gradient_weight", "identity_weight"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} {getattr(self, name)}: expected 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)  # eq=False: comparing tensors has no single answer

@@ -218,16 +218,22 @@ class _KnotSearch:
         return self._better(self.on(moved), self.on(path), probes.frames)
 
     def without_needless(self, path: KnotPath) -> KnotPath:
-        """Knots go, the least missed first, until one is missed: early ones may be in vain once later ones stand."""
+        """Knots go, the least missed first, until one is missed: early ones may be in vain once later ones stand.
+
+        Against the path with all of them, lest many small losses add up.
+        """
+        if len(path.knots) <= 2:
+            return path
         frames = np.arange(self.descent.n_frames)
-        while len(path.knots) > 2:
-            gram = inner_products(self.descent.latents(path, frames).flatten(1).cpu().numpy())
-            knots = without_the_least(gram, frames, self.pts_us, path.knots)
-            same, fewer = self.on(path), self.on(self._moved(path, knots, frames))
-            if max(self._cost_of(fewer, same, knots)) > 0:
-                return same
-            path = fewer
-        return path
+        best = standard = self.on(path)
+        while len(best.knots) > 2:
+            gram = inner_products(self.descent.latents(best, frames).flatten(1).cpu().numpy())
+            knots = without_the_least(gram, frames, self.pts_us, best.knots)
+            fewer = self.on(self._moved(path, knots, frames))
+            if max(self._cost_of(fewer, standard, knots)) > 0:
+                break
+            best = path = fewer
+        return best
 
     def _moved(self, path: KnotPath, knots: list[int], frames: NDArray[np.intp]) -> KnotPath:
         return self.descent.near(self.descent.latents(path, frames), frames, path, knots)
@@ -242,8 +248,8 @@ class _KnotSearch:
         Judged by frames that neither has seen, for a knot helps those that it was fitted to even where all is noise.
         """
         frames = self.descent.held_out if len(self.descent.held_out) else np.arange(self.descent.n_frames)
-        errors = (self.descent.path_errors(each, frames) for each in (path, other))
-        return _excess(*errors, pieces(frames, knots), allowed_db=self.settings.knot_db)
+        error_P, standard_P = (self.descent.path_errors(each, frames) for each in (path, other))
+        return _excess(error_P, standard_P, pieces(frames, knots), allowed_db=self.settings.knot_db)
 
 
 def _excess(

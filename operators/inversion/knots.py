@@ -30,8 +30,8 @@ def fitted_knots(
 ) -> NDArray[np.float64]:
     """The values at the knots, (K, X), of the pieces that come nearest to the points."""
     hats_PK = hat_weights(probes_us, knots_us)
-    values_KX: NDArray[np.float64] = np.linalg.solve(_normal(hats_PK), hats_PK.T @ points_PX.astype(np.float64))
-    return values_KX
+    values_KX = np.linalg.solve(_normal(hats_PK), hats_PK.T @ points_PX)
+    return values_KX.astype(np.float64)
 
 
 def inner_products(points_PX: NDArray[np.floating]) -> NDArray[np.float64]:

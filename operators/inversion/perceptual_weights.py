@@ -9,11 +9,11 @@ import os
 import re
 from pathlib import Path
 
+from schemas.embedded import MODELS
 from schemas.errors import WrongUse
 
 AUTO = "auto"
 PYRAMID = "pyramid"  # a pyramid of errors; needs no weights, and is not LPIPS
-MODELS = "LATENTREEL_MODELS"
 
 # As torchvision 0.29 publishes them. The eight digits are the head of the file's sha256; older releases of torchvision
 # published the same networks in other files, so any digits will do that are the file's own.

@@ -8,15 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from operators.inversion.frame_loss import FrameLoss, LossSettings
+from operators.inversion.frame_loss import FrameLoss
 from operators.inversion.invert_scene import InvertScene, SceneSettings
+from operators.inversion.latent_clip import latent_clip
 from operators.inversion.prior import latent_prior
 from operators.inversion.scene_descent import PathDescent
 from operators.inversion.scene_path import ScenePath
 from operators.stylegan.generator import Generator
 from operators.stylegan.random_weights import random_generator
 from schemas.clips import TrackClip
-from schemas.config import InversionSettings
+from schemas.config import InversionSettings, LossSettings
 from schemas.errors import BadInput
 from tests.reference.inversion_clips import clip_of, crops_of, jerk, known_path
 
@@ -60,25 +61,32 @@ def walk_with_corners(generator: Generator, corners: list[int], *, seed: int, st
     return torch.stack(path)
 
 
-def test_a_straight_walk_is_recovered_from_two_knots(small: Generator, scene: InvertScene) -> None:
-    clip = clip_of(crops_of(small, known_path(small, N, seed=4)))
-    assert list(scene.fit(clip).pts_us) == [0, clip.track.pts_us[-1]]
-    latents = scene([clip])[0]
+def test_a_straight_walk_is_recovered_from_two_knots(
+    small: Generator, scene: InvertScene, given_loss_and_prior: dict[str, Any]
+) -> None:
+    clip = clip_of(crops_of(small, walk_with_corners(small, [], seed=4)))
+    path = scene.fit(clip)
+    assert list(path.pts_us) == [0, clip.track.pts_us[-1]]
+    w_TLD = torch.from_numpy(path.at(clip.track.pts_us))
+    latents = latent_clip(clip, w_TLD, small, **given_loss_and_prior)
     assert latents.psnr.mean() > 45
     assert latents.psnr.min() > 43, "some frames, most of which were hardly looked at, fell behind"
-    assert latents.change_error.sum() < 0.3 * latents.change.sum()
+    assert latents.change_error.mean() < 0.5, "grey levels; the rounding of the crops alone makes 0.33"
     assert jerk(latents.w_TLD) < 1e-3, "more than rounding to half precision leaves"
 
 
-def test_the_knot_of_a_corner_is_found(small: Generator, scene: InvertScene) -> None:
+def test_the_knot_of_a_corner_is_found(small: Generator, given_loss_and_prior: dict[str, Any]) -> None:
+    hasty = SceneSettings(round_evaluations=50, evaluations=1)
+    scene = InvertScene(small, InversionSettings(first_steps=100), scene=hasty, **given_loss_and_prior)
     clip = clip_of(crops_of(small, walk_with_corners(small, [9], seed=5)))
     knots = scene.fit(clip).pts_us // 40_000
-    np.testing.assert_allclose(knots, [0, 9, N - 1], atol=1)
+    assert len(knots) == 3
+    np.testing.assert_allclose(knots, [0, 9, N - 1], atol=2)
 
 
-def test_a_still_face_has_a_still_path(small: Generator, scene: InvertScene) -> None:
+def test_a_still_face_has_a_still_path(small: Generator, quick: InvertScene) -> None:
     crops = np.repeat(crops_of(small, known_path(small, 1, seed=6)), 12, axis=0)
-    path = scene.fit(clip_of(crops))
+    path = quick.fit(clip_of(crops))
     assert len(path.pts_us) == 2
     with torch.no_grad():
         first, last = small.synthesis(torch.from_numpy(path.w_KLD))
