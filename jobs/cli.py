@@ -110,12 +110,16 @@ def render(
     track: Annotated[
         str | None, typer.Argument(metavar="TRACK", help="A track's id, or its end; without it: a contact sheet.")
     ] = None,
+    resample: Annotated[
+        str | None, typer.Option(metavar="60fps", help="Of a scene's track: the reconstruction alone, at this rate.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """A track's face, its reconstruction and the difference as a film; without TRACK a contact sheet of all tracks."""
     from jobs.render import render as job
 
-    exit_with(lambda: job(dataset, track, output=output), debug)
+    fps = None if resample is None else _frames_per_second(resample)
+    exit_with(lambda: job(dataset, track, output=output, resample_fps=fps), debug)
 
 
 @app.command(epilog="Example:  latentreel status dataset")
@@ -151,6 +155,14 @@ def demo(
     from jobs.demo import demo as job
 
     exit_with(lambda: job(output), debug)
+
+
+def _frames_per_second(text: str) -> float:
+    """`60fps` or `60`."""
+    try:
+        return float(text.removesuffix("fps"))
+    except ValueError as err:
+        raise typer.BadParameter(f"{text!r} is no rate; write 60fps", param_hint="--resample") from err
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from rich.console import Console
 from rich.progress import track as with_progress
@@ -16,7 +17,7 @@ from rich.progress import track as with_progress
 from jobs.contact_sheet import TRACKS_MAX, write_contact_sheet
 from jobs.track_pictures import TrackPictures, faces, inverted_film
 from operators.latents.side_by_side import ComparedFrame, SideBySide
-from operators.video.encode import write_timed_mp4
+from operators.video.encode import write_mp4, write_timed_mp4
 from operators.video.frame_source import FrameSource
 from pipeline.read import Dataset, open_dataset
 from pipeline.tables import CONTACT_SHEET
@@ -30,10 +31,11 @@ PICTURES_AT_ONCE = 8  # as the inversion measures them: 4.2 GB at 1024 px (rando
 NEAR_MATCHES = 3  # as many ids as fit a line
 
 
-def render(dataset: str, track: str | None, *, output: str) -> int:
+def render(dataset: str, track: str | None, *, output: str, resample_fps: float | None = None) -> int:
     """Writes OUTPUT, whole or not at all. Gives the exit code; 1 when films are missing from a contact sheet.
 
-    Takes: `track`: a track's id, or an end of it that only one track has; None: all tracks, as a contact sheet.
+    Takes: `track`: a track's id, or an end of it that only one track has; None: all tracks, as a contact sheet;
+    `resample_fps`: of a track that was inverted as a scene, its reconstruction alone, at another rate than the film's.
     Raises: WrongUse for a place or a track that will not do, and for a film that is gone; BadInput or Interrupted when
     it does not decode.
     """
@@ -44,6 +46,8 @@ def render(dataset: str, track: str | None, *, output: str) -> int:
     try:
         if track is None:
             return _contact_sheet(opened, target)
+        if resample_fps is not None:
+            return _resampled(opened, find_track(opened, track), target, resample_fps)
         return _film(opened, find_track(opened, track), target)
     except OSError as err:
         raise WrongUse(f"{target}: {err.strerror or err}; make room there, or choose another folder with -o") from err
@@ -128,6 +132,24 @@ def _film(dataset: Dataset, track: dict[str, Any], target: Path) -> int:
         write_timed_mp4(target, frames, fps=_rate(video.fps), crf=CRF)
     seconds = (track["end_us"] - track["start_us"]) / 1e6
     print(f"{target}: {track['n_frames']} frames, {seconds:.2f} s of {track['uri']}, PSNR {track['psnr']:.1f} dB")
+    return 0
+
+
+def _resampled(dataset: Dataset, track: dict[str, Any], target: Path, fps: float) -> int:
+    """What the path shows between its first and its last knot."""
+    if not 1 <= fps <= 1000:
+        raise WrongUse(f"--resample {fps:g}: give 1 to 1000 frames a second")
+    path = dataset.path(track["track_id"])
+    pictures = TrackPictures(dataset)
+    n = int((path.pts_us[-1] - path.pts_us[0]) * fps / 1e6) + 1
+    pts_us = path.pts_us[0] + (np.arange(n) * 1e6 / fps).astype(np.int64)
+    made = (
+        frame_RRC
+        for at in range(0, n, PICTURES_AT_ONCE)
+        for frame_RRC in pictures.generated(path.at(pts_us[at : at + PICTURES_AT_ONCE]))
+    )
+    write_mp4(target, made, fps=_rate(fps), crf=CRF)
+    print(f"{target}: {n} frames at {fps:g} a second, from {len(path.pts_us)} latents")
     return 0
 
 

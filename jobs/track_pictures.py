@@ -12,10 +12,13 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from operators.faces.align import align_crop
+from operators.inversion.noise_maps import unpack_noise_maps
 from operators.stylegan.checkpoint import load_generator
 from operators.stylegan.generator import Generator
+from operators.stylegan.layers import NoiseMode
 from operators.video.probe import probe
 from pipeline.local_copy import local_copy
 from pipeline.read import Dataset
@@ -53,14 +56,26 @@ class TrackPictures:
         quad_42 = np.array(quad, np.float32).reshape(4, 2)
         return align_crop(frame.rgb_HWC, quad_42, crop_px=self.crop_px, supersample=self._supersample)
 
-    @torch.inference_mode()
     def reconstructions(self, faces: pa.Table) -> NDArray[np.uint8]:
-        """(N, R, R, 3) of rows with a column `w`, all at once."""
-        flat = np.concatenate([chunk.flatten().to_numpy() for chunk in faces["w"].chunks])
-        w_NLD = torch.from_numpy(flat.reshape(-1, self._generator.num_ws, self._generator.w_dim).astype(np.float32))
-        levels_N3RR = ((self._generator.synthesis(w_NLD) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        """(N, R, R, 3) of rows with the columns `w` and `noise`, all at once."""
+        flat = _flat(faces, "w").reshape(-1, self._generator.num_ws, self._generator.w_dim)
+        noise_NP = None if faces["noise"].null_count else _flat(faces, "noise").reshape(len(flat), -1)
+        return self.generated(flat, noise_NP)
+
+    @torch.inference_mode()
+    def generated(self, w_NLD: NDArray[np.float32], noise_NP: NDArray[np.float32] | None = None) -> NDArray[np.uint8]:
+        """(N, R, R, 3) of latents, with the maps that belong to them or else the generator's own."""
+        noise: NoiseMode | list[Tensor] = "const"
+        if noise_NP is not None:
+            noise = unpack_noise_maps(self._generator, torch.from_numpy(noise_NP))
+        x_N3RR = self._generator.synthesis(torch.from_numpy(w_NLD), noise=noise)
+        levels_N3RR = ((x_N3RR + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         pictures: NDArray[np.uint8] = levels_N3RR.movedim(1, -1).numpy()  # N 3 R R -> N R R 3
         return pictures
+
+
+def _flat(rows: pa.Table, column: str) -> NDArray[np.float32]:
+    return np.concatenate([chunk.flatten().to_numpy() for chunk in rows[column].chunks]).astype(np.float32)
 
 
 def faces(dataset: Dataset, track_id: str, which: str) -> pa.Table:

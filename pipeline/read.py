@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from operators.inversion.scene_path import ScenePath
 from pipeline.tables import Tables, open_tables
 from schemas.emotions import EMOTIONS
 from schemas.errors import WrongUse
@@ -78,16 +79,34 @@ class Dataset:
 
     def track(self, track_id: str) -> NDArray[np.float32]:
         """W+ of one track, (T, num_ws, w_dim), in the order of its frames. Raises: WrongUse for an unknown track."""
+        return self._latents(self._rows_of(track_id, "w"))
+
+    def path(self, track_id: str) -> ScenePath:
+        """The straight pieces on which a track's latents lie: `path.at(pts_us)` samples them at any time.
+
+        Raises: WrongUse for an unknown track, and for one that was not inverted as a scene.
+        """
+        rows = self._rows_of(track_id, "w, pts_us, knot")
+        if rows["knot"].null_count:
+            raise WrongUse(
+                f"track {track_id}: every frame has a latent of its own; invert with --method scene for a path"
+            )
+        knots = rows.filter(rows["knot"])
+        return ScenePath(pts_us=knots["pts_us"].to_numpy(), w_KLD=self._latents(knots))
+
+    def _rows_of(self, track_id: str, columns: str) -> pa.Table:
         # The partition is named too, so that only one film's files are opened.
         rows = self._connection.sql(
-            "select w from frames where video_id = ? and track_id = ? order by frame_index",
+            f"select {columns} from frames where video_id = ? and track_id = ? order by frame_index",
             params=[track_id.split("-", maxsplit=1)[0], track_id],
         ).to_arrow_table()
         if rows.num_rows == 0:
             raise WrongUse(f"no track {track_id}; `select track_id from tracks` lists them")
-        shape = (rows.num_rows, int(self.properties["num_ws"]), int(self.properties["w_dim"]))
+        return rows
+
+    def _latents(self, rows: pa.Table) -> NDArray[np.float32]:
         flat = np.concatenate([chunk.flatten().to_numpy() for chunk in rows["w"].chunks])
-        return flat.reshape(shape)
+        return flat.reshape(rows.num_rows, int(self.properties["num_ws"]), int(self.properties["w_dim"]))
 
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:

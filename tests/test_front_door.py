@@ -27,7 +27,7 @@ OPTIONS = {
     "puppets render": {"output", "seed", "seconds", "width", "height", "fps", "debug", "help"},
     "puppets sample": {"folder", "debug", "help"},
     "query": {"dataset", "sql", "format", "output", "debug", "help"},
-    "render": {"dataset", "track", "output", "debug", "help"},
+    "render": {"resample", "dataset", "track", "output", "debug", "help"},
     "retry": {"dataset", "videos", "debug", "help"},
     "status": {"dataset", "debug", "help"},
 }  # fmt: skip

@@ -39,7 +39,7 @@ from operators.stylegan.generator import Generator
 from schemas.clips import LatentClip, TrackClip
 from schemas.config import InversionSettings
 
-_UNSEEN = 0.25  # mean squared error of half a grey level, 54 dB: below it nothing is to be won in pictures of 8 bits
+_UNSEEN = 1.0  # mean squared error of one grey level, 48 dB: less is not seen, and less than a film's own noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +49,10 @@ class SceneSettings:
     budget_db: float = 0.5  # what a straight piece may cost against frames that go where they like
     knot_db: float = 1.0  # what a knot has to gain somewhere; less is what any freedom gains on the way
     evaluations: int = 400  # of the whole path at the end
-    round_evaluations: int = 100  # after each change of knots
-    evaluations_per_draw: int = 100  # L-BFGS forgets its slopes with every draw
+    plateau: float = 0.02
+    round_evaluations: int = 400  # after each change of knots, at most
+    round_plateau: float = 0.05  # share of the error that a draw has to take off
+    evaluations_per_draw: int = 50  # L-BFGS forgets its slopes with every draw
     frames_per_segment: int = 6  # drawn
     probes_per_segment: int = 12
     probe_evaluations: int = 11
@@ -104,7 +106,7 @@ class InvertScene:
             if not has_grown:
                 break
         path = search.settle(search.without_needless(path))
-        path = search.descent.descend(path, self.scene.evaluations, on_all=True)
+        path = search.descent.descend(path, self.scene.evaluations, plateau=self.scene.plateau, on_all=True)
         rounded: NDArray[np.float32] = path.w_KLD.half().float().cpu().numpy()
         return ScenePath(pts_us=clip.track.pts_us[path.knots], w_KLD=rounded)
 
@@ -149,8 +151,9 @@ class _KnotSearch:
         return self.on(KnotPath(knots=knots, w_KLD=w_KLD))
 
     def on(self, path: KnotPath) -> KnotPath:
-        """One round further. Paths are compared only after as many rounds."""
-        return self.descent.descend(path, self.settings.round_evaluations)
+        """Downhill until little more is gained: before, a knot seems to pay because any freedom hastens the descent."""
+        settings = self.settings
+        return self.descent.descend(path, settings.round_evaluations, plateau=settings.round_plateau)
 
     def probe(self, path: KnotPath) -> tuple[_Probes, KnotPath]:
         """Frames that go on alone from the path; and the path through where they got, if that one is better.
@@ -247,7 +250,7 @@ class _KnotSearch:
 
         Judged by frames that neither has seen, for a knot helps those that it was fitted to even where all is noise.
         """
-        frames = self.descent.held_out if len(self.descent.held_out) else np.arange(self.descent.n_frames)
+        frames = self.descent.judged()
         error_P, standard_P = (self.descent.path_errors(each, frames) for each in (path, other))
         return _excess(error_P, standard_P, pieces(frames, knots), allowed_db=self.settings.knot_db)
 

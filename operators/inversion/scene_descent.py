@@ -118,8 +118,10 @@ class PathDescent:
         moved = fitted_knots(offsets.flatten(1).cpu().numpy(), self.pts_us[frames], self.pts_us[knots])
         return KnotPath(knots=knots, w_KLD=same.w_KLD + torch.from_numpy(moved).to(same.w_KLD).view_as(same.w_KLD))
 
-    def descend(self, path: KnotPath, evaluations: int, *, on_all: bool = False) -> KnotPath:
+    def descend(self, path: KnotPath, evaluations: int, *, plateau: float, on_all: bool = False) -> KnotPath:
         """All knots together, by L-BFGS (Liu and Nocedal 1989, doi:10.1007/BF01589116).
+
+        Takes: `evaluations` at most; `plateau`: it is over when a draw has taken less than this share off the error.
 
         Frames are a fixed few while L-BFGS learns their curvature, and others afterwards: single steps on fresh
         frames, as Adam takes them, need 2 to 3 times as many pictures for the same PSNR on all frames.
@@ -132,12 +134,22 @@ class PathDescent:
             first_move=_FIRST_MOVE * self.spread,
         )
         this = torch.ones(1, dtype=torch.bool, device=self.device)
+        looked_at = self.judged()
+        error = np.inf
         for step in range(evaluations):
             if step and step % self.evaluations_per_draw == 0:
+                here = KnotPath(knots=knots, w_KLD=rows.x_BK.reshape(shape))
+                last, error = error, self.path_errors(here, looked_at).mean()
+                if error > (1 - plateau) * last:
+                    break
                 drawn = self._drawn(knots, on_all)
                 rows.restart(this, rows.x_BK)
             rows.step()
         return KnotPath(knots=knots, w_KLD=rows.x_BK.reshape(shape))
+
+    def judged(self) -> NDArray[np.intp]:
+        """The frames by which paths are compared."""
+        return self.held_out if len(self.held_out) else np.arange(self.n_frames)
 
     def draw(self, knots: list[int], *, on_all: bool) -> NDArray[np.intp]:
         """Frames by chance, one from each equal stretch of the clip, and always the knots: ends that nobody looks at
