@@ -88,9 +88,7 @@ class Dataset:
         """
         rows = self._rows_of(track_id, "w, pts_us, knot")
         if rows["knot"].null_count:
-            raise WrongUse(
-                f"track {track_id}: every frame has a latent of its own; invert with --method scene for a path"
-            )
+            raise WrongUse(f"track {track_id}: has a latent for every frame; invert with --method scene for a path")
         knots = rows.filter(rows["knot"])
         return ScenePath(pts_us=knots["pts_us"].to_numpy(), w_KLD=self._latents(knots))
 

@@ -152,7 +152,14 @@ class InvertAndStage:
         self.job = job
         generator = load_generator(job.generator.name, seed=job.config.seed)
         config = job.config
-        self.invert = make_inverter(generator, config.inversion, loss=config.loss, seed=config.seed, device=job.device)
+        self.invert = make_inverter(
+            generator,
+            config.inversion,
+            loss=config.loss,
+            scene=config.scene,
+            seed=config.seed,
+            device=job.device,
+        )
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         rows = list(unpack(block))

@@ -37,26 +37,9 @@ from operators.inversion.scene_descent import KnotPath, PathDescent
 from operators.inversion.scene_path import ScenePath
 from operators.stylegan.generator import Generator
 from schemas.clips import LatentClip, TrackClip
-from schemas.config import InversionSettings
+from schemas.config import InversionSettings, SceneSettings
 
-_UNSEEN = 1.0  # mean squared error of one grey level, 48 dB: less is not seen, and less than a film's own noise
-
-
-@dataclass(frozen=True, kw_only=True)
-class SceneSettings:
-    """What only the scene method asks for."""
-
-    budget_db: float = 0.5  # what a straight piece may cost against frames that go where they like
-    knot_db: float = 1.0  # what a knot has to gain somewhere; less is what any freedom gains on the way
-    evaluations: int = 400  # of the whole path at the end
-    plateau: float = 0.02
-    round_evaluations: int = 400  # after each change of knots, at most
-    round_plateau: float = 0.05  # share of the error that a draw has to take off
-    evaluations_per_draw: int = 50  # L-BFGS forgets its slopes with every draw
-    frames_per_segment: int = 6  # drawn
-    probes_per_segment: int = 12
-    probe_evaluations: int = 11
-    frames_min: int = 3  # of a segment: shorter ones store more latents than they save
+_UNSEEN = 4.0  # mean squared error of two grey levels, 42 dB: films are no better; a tenth of what faces are fitted to
 
 
 class InvertScene:
@@ -91,8 +74,15 @@ class InvertScene:
         return [self._invert(clip) for clip in clips]
 
     def _invert(self, clip: TrackClip) -> LatentClip:
-        w_TLD = torch.from_numpy(self.fit(clip).at(clip.track.pts_us)).to(self.device)
-        return latent_clip(clip, w_TLD, self.generator, loss=self.loss, prior=self.prior)
+        path, pts_us = self.fit(clip), clip.track.pts_us
+        return latent_clip(
+            clip,
+            torch.from_numpy(path.at(pts_us)).to(self.device),
+            self.generator,
+            loss=self.loss,
+            prior=self.prior,
+            knot_T=np.isin(pts_us, path.pts_us),
+        )
 
     def fit(self, clip: TrackClip) -> ScenePath:
         """The path alone. Takes, Gives, Raises: as the call, but latents that are not finite are given back."""

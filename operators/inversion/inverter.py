@@ -7,11 +7,12 @@ from operators.inversion.encoder_file import load_encoder
 from operators.inversion.encoder_header import NO_ENCODER
 from operators.inversion.frame_loss import FrameLoss
 from operators.inversion.invert_naive import InvertNaive
+from operators.inversion.invert_scene import InvertScene
 from operators.inversion.invert_sequential import InvertSequential
 from operators.inversion.prior import latent_prior
 from operators.stylegan.generator import Generator
 from schemas.clips import LatentClip, TrackClip
-from schemas.config import InversionSettings, LossSettings
+from schemas.config import InversionSettings, LossSettings, SceneSettings
 
 
 class Inverter(Protocol):
@@ -25,6 +26,7 @@ def make_inverter(
     settings: InversionSettings,
     *,
     loss: LossSettings | None = None,
+    scene: SceneSettings | None = None,
     seed: int = 0,
     device: str = "cpu",
 ) -> Inverter:
@@ -42,6 +44,17 @@ def make_inverter(
     prior = latent_prior(generator, n_samples=settings.prior_samples)
     if settings.method == "naive":
         return InvertNaive(generator, settings, loss=frame_loss, prior=prior, encoder=encoder, device=device, seed=seed)
+    if settings.method == "scene":
+        return InvertScene(
+            generator,
+            settings,
+            loss=frame_loss,
+            prior=prior,
+            scene=scene,
+            encoder=encoder,
+            device=device,
+            seed=seed,
+        )
     # A CPU worker gets its clips one by one, so more lanes would stand empty; a GPU is idle with one small picture.
     lanes = 1 if device == "cpu" else 8
     return InvertSequential(

@@ -94,8 +94,8 @@ class PathDescent:
     def alone(self, frames: NDArray[np.intp], path: KnotPath, evaluations: int) -> Tensor:
         """(N, L, D): each of the frames leaves the path and goes on by itself.
 
-        By L-BFGS, whose moves are as long as slopes say. Those of Adam are as long where nothing is to be gained, and
-        the noise of it hid where paths bend: knots stood up to 4 frames off, and now one at most.
+        By L-BFGS, whose moves are as long as slopes say. Those of Adam are as long where nothing is to be gained; after
+        three times the evaluations their noise put one corner of two a frame off, and these put none.
         """
         start_NLD, found = self.latents(path, frames), []
         for first in range(0, len(frames), _FRAMES_PER_PASS):
@@ -124,7 +124,7 @@ class PathDescent:
         Takes: `evaluations` at most; `plateau`: it is over when a draw has taken less than this share off the error.
 
         Frames are a fixed few while L-BFGS learns their curvature, and others afterwards: single steps on fresh
-        frames, as Adam takes them, need 2 to 3 times as many pictures for the same PSNR on all frames.
+        frames, as Adam takes them, need about twice as many pictures for the same PSNR on all frames.
         """
         knots, shape = path.knots, path.w_KLD.shape
         drawn = self._drawn(knots, on_all)
@@ -153,7 +153,7 @@ class PathDescent:
 
     def draw(self, knots: list[int], *, on_all: bool) -> NDArray[np.intp]:
         """Frames by chance, one from each equal stretch of the clip, and always the knots: ends that nobody looks at
-        are extrapolated, and were 6 dB worse than the rest.
+        are extrapolated, and were 5 dB worse than the rest.
         """
         frames = np.arange(self.n_frames)
         if not on_all:
