@@ -5,6 +5,7 @@ Several GPUs: `torchrun --nproc-per-node 8 -m operators.stylegan.training SOURCE
 
 import argparse
 import json
+import os
 import shlex
 import sys
 from typing import Any
@@ -37,7 +38,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--set", action="append", default=[], help="name=value of FitSettings; again for more.")
     parser.add_argument("--pace", action="append", default=[], help="name=value of FitPace.")
     args = parser.parse_args(argv)
-    command = shlex.join(["python", "-m", "operators.stylegan.training", *argv])
+    n = os.environ.get("LOCAL_WORLD_SIZE")  # torchrun says so to each of its processes
+    runner = ["python"] if n is None else ["torchrun", "--nproc-per-node", n]
+    command = shlex.join([*runner, "-m", "operators.stylegan.training", *argv])
     try:
         return fit_pictures(
             open_source(args.source),
