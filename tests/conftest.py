@@ -9,6 +9,16 @@ from tests.runs import FAST, Run, run_command
 
 REPO = Path(__file__).resolve().parent.parent
 
+# Each of these starts Ray, with a process for every stage: two of them at once would fight for two cores.
+STARTS_RAY = {"test_invert.py", "test_render.py", "test_query.py", "test_kills.py", "test_full_disk.py", "test_run.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files stay whole in one of pytest-xdist's processes, and those with Ray in the same one."""
+    for item in items:
+        name = item.path.name
+        item.add_marker(pytest.mark.xdist_group("ray" if name in STARTS_RAY else str(item.path)))
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

@@ -19,7 +19,7 @@ def test_the_road_gives_queryable_latents(undisturbed: Path) -> None:
     assert dataset.tracks["shot_index"].to_pylist() == [0, 2]  # the shot between shows no face
     assert dataset.tracks["emotion"].null_count == 2  # no network was given
     w_TLD = dataset.track(dataset.tracks["track_id"][0].as_py())
-    assert w_TLD.shape == (dataset.tracks["n_frames"][0].as_py(), 10, 512)
+    assert w_TLD.shape == (dataset.tracks["n_frames"][0].as_py(), 8, 512)
     np.testing.assert_array_equal(w_TLD, w_TLD.astype(np.float16).astype(np.float32))
     assert np.ptp(w_TLD, axis=0).max() > 0, "the latent follows the face"
     assert not (undisturbed / "_staging").exists() or not any((undisturbed / "_staging").rglob("*.parquet"))

@@ -21,7 +21,13 @@ from schemas.job import Input, Job
 from schemas.outcomes import ErrorRow, Note, Receipt
 from tests.astronaut import write_astronaut_movie
 
-QUICK = {"inversion.first_steps": 2, "inversion.next_steps": 1, "faces.supersample": 1, "generator": "random-32"}
+QUICK = {
+    "inversion.first_steps": 2,
+    "inversion.next_steps": 3,
+    "inversion.prior_samples": 1000,
+    "faces.supersample": 1,
+    "generator": "random-32",
+}
 
 
 def _job(dataset: Path, **settings: Any) -> Job:
