@@ -11,7 +11,6 @@ All together take about an hour on one core; most of it is R1 and R2.
 """
 
 import argparse
-import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from benchmarks.known_walks import pictures_of, through_jpeg, walks
 from benchmarks.machine import describe_machine
 from benchmarks.puppet_clips import crops_clip, frames_of, movie_clips
 from benchmarks.reference_projectors import R1, R2, R3, Projector, project
@@ -199,13 +199,13 @@ def scene(bench: Bench, n_frames: int) -> None:
 def known(bench: Bench, n_frames: int) -> None:
     """Latents that exist: straight, bent, with a cut, curved, and the straight one through JPEG."""
     space = StyleSpace(bench.generator)
-    w_TLD = _walks(bench.generator, n_frames)
+    w_TLD = walks(bench.generator, n_frames, seed=SEED)
     print("| latents | method | PSNR mean | PSNR worst | style error | knots | true knots | found | right |")
     print(f"|{' --- |' * 9}")
     for name, (true_TLD, cut, bends) in w_TLD.items():
-        crops = _pictures(bench.generator, true_TLD)
+        crops = pictures_of(bench.generator, true_TLD)
         if name.endswith("JPEG"):
-            crops = np.stack([_through_jpeg(crop) for crop in crops])
+            crops = np.stack([through_jpeg(crop) for crop in crops])
         pieces = [slice(0, n_frames)] if cut is None else [slice(0, cut), slice(cut, n_frames)]
         clip = crops_clip(crops)
         for method in ("sequential", "scene"):
@@ -240,43 +240,6 @@ def speed(n_frames: int) -> None:
         for method in METHODS:
             _, spent_s, _ = _timed(bench, bench.ours(method), crops_clip(crops))
             print(f"| {name} | {method} | {n_frames / spent_s:.2f} |", flush=True)
-
-
-def _walks(generator: Generator, n: int) -> dict[str, tuple[Tensor, int | None, list[int]]]:
-    """Latents (T, L, D), a cut, and the frames where straight pieces end."""
-    source = torch.Generator().manual_seed(SEED)
-    a, b, c, d = generator.mapping(torch.randn(4, generator.z_dim, generator=source), truncation_psi=0.7)
-    t = torch.linspace(0, 1, n)[:, None, None]
-    middle = n // 2
-    rest = n - middle
-    bend = torch.cat((_line(a, b, middle + 1)[:-1], _line(b, c, rest)))
-    cut = torch.cat((_line(a, b, middle), _line(c, d, rest)))
-    curve = (1 - t) ** 2 * a + 2 * t * (1 - t) * b + t**2 * c
-    ends = [0, n - 1]
-    return {
-        "straight": (_line(a, b, n), None, ends),
-        "bent once": (bend, None, [0, middle, n - 1]),
-        "with a cut": (cut, middle, [0, middle - 1, middle, n - 1]),
-        "curved": (curve, None, ends),
-        "straight, JPEG": (_line(a, b, n), None, ends),
-    }
-
-
-def _line(a: Tensor, b: Tensor, n: int) -> Tensor:
-    return torch.lerp(a, b, 0.4 * torch.linspace(0, 1, n)[:, None, None])
-
-
-@torch.no_grad()
-def _pictures(generator: Generator, w_TLD: Tensor) -> NDArray[np.uint8]:
-    x_T3RR = torch.cat([generator.synthesis(w) for w in torch.split(w_TLD, 8)])
-    crops: NDArray[np.uint8] = ((x_T3RR.clamp(-1, 1) + 1) * 127.5).round().byte().movedim(1, -1).numpy()
-    return crops
-
-
-def _through_jpeg(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    file = io.BytesIO()
-    Image.fromarray(crop).save(file, "JPEG", quality=75)
-    return np.asarray(Image.open(file))
 
 
 def _tracks(n_frames: int) -> list[TrackClip]:
