@@ -13,6 +13,7 @@ REPO = Path(__file__).resolve().parent.parent
 STARTS_RAY = {"test_invert.py", "test_render.py", "test_query.py", "test_kills.py", "test_full_disk.py", "test_run.py"}
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist's own, which reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files stay whole in one of pytest-xdist's processes, and those with Ray in the same one."""
     for item in items:
