@@ -78,7 +78,7 @@ class Bench:
         def invert(clip: TrackClip) -> LatentClip:
             found = []
             for t in range(clip.track.n_frames):
-                targets = clip_targets(clip, slice(t, t + 1), self.loss, "cpu")
+                targets = clip_targets(clip, slice(t, t + 1), self.tools)
                 found.append(project(self.generator, partial(self.loss, targets=targets), projector, seed=t))
             return latent_clip(clip, torch.cat(found), self.generator, loss=self.loss, prior=self.prior)
 

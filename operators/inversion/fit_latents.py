@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from operators.inversion.frame_loss import FrameLoss, Targets
+from operators.inversion.frame_loss import Targets
 from operators.inversion.noise_maps import noise_regularity, renormalise_noise_maps
-from operators.stylegan.generator import Generator
+from operators.inversion.tools import InversionTools
 
 # Adam: Kingma and Ba 2015, arXiv:1412.6980. Gradients shrink a hundredfold within one run; the usual memory of 0.999
 # remembers the large ones and ends 0.7 dB lower after 200 steps.
@@ -64,8 +64,7 @@ def as_projected(*, steps: int, spread: float, w_dim: int, seed: int) -> Descent
 
 
 def fit_latents(
-    generator: Generator,
-    loss: FrameLoss,
+    tools: InversionTools,
     targets: Targets,
     start_NSD: Tensor,
     descent: Descent,
@@ -79,7 +78,7 @@ def fit_latents(
     another batch size round differently, so every batch has exactly `lanes` rows, the last one filled up with copies.
     Then a row's bits follow from its own target and start, whoever else is in the batch, and wherever it stands.
 
-    Takes: a frozen generator; latents to start from, with S = 1 one style for all layers; `noise`: maps (N, 1, H, W)
+    Takes: latents to start from, with S = 1 one style for all layers; `noise`: maps (N, 1, H, W)
     of each convolution, which are optimised too and changed in place; None: the generator's own.
     Gives: (N, S, D). The loop never waits for the device.
     Not promised: finite numbers; the caller looks at all frames at once. Equal bits for another `lanes`.
@@ -89,20 +88,16 @@ def fit_latents(
     parts = []
     for batch in torch.split(rows, lanes):
         maps = None if noise is None else [x_N1HW[batch] for x_N1HW in noise]
-        parts.append(_descend(generator, loss, targets.rows(batch), start_NSD[batch], descent, maps))
+        parts.append(_descend(tools, targets.rows(batch), start_NSD[batch], descent, maps))
         for whole, part in zip(noise or [], maps or [], strict=True):
             whole[batch] = part  # copies of the last row hold equal numbers, so their order does not count
     return torch.cat(parts)[:n]
 
 
 def _descend(
-    generator: Generator,
-    loss: FrameLoss,
-    targets: Targets,
-    start_NSD: Tensor,
-    descent: Descent,
-    maps: list[Tensor] | None,
+    tools: InversionTools, targets: Targets, start_NSD: Tensor, descent: Descent, maps: list[Tensor] | None
 ) -> Tensor:
+    generator = tools.generator
     w_NSD = start_NSD.clone().requires_grad_(True)
     unknowns = [w_NSD, *(x_N1HW.requires_grad_(True) for x_N1HW in maps or [])]
     adam = torch.optim.Adam(unknowns, lr=descent.learning_rate, betas=(descent.beta1, descent.beta2))
@@ -115,7 +110,7 @@ def _descend(
             draw_SD = torch.randn(w_NSD.shape[1:], generator=shaking).to(w_NSD.device)
             shaken_NSD = w_NSD + width * draw_SD
         w_NLD = shaken_NSD.expand(-1, generator.num_ws, -1)
-        loss_N = loss(generator.synthesis(w_NLD, noise=maps or "const"), targets)
+        loss_N = tools.loss(generator.synthesis(w_NLD, noise=maps or "const"), targets)
         if maps:
             loss_N = loss_N + _NOISE_WEIGHT * noise_regularity(maps)
         slopes = torch.autograd.grad(loss_N.sum(), unknowns)  # a sum: each picture's slope knows only itself

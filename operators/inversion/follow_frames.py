@@ -8,10 +8,9 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
-from operators.inversion.frame_loss import FrameLoss, Targets
+from operators.inversion.frame_loss import Targets
 from operators.inversion.lbfgs import Lbfgs
-from operators.inversion.prior import LatentPrior
-from operators.stylegan.generator import Generator
+from operators.inversion.tools import InversionTools
 from operators.stylegan.w_statistics import w_statistics
 from schemas.config import InversionSettings
 
@@ -29,14 +28,12 @@ class FollowFrames:
     nothing. The price of moving is measured in the whitened space of prior.py, for each group of layers: at equal PSNR
     latents then move a third as far as with a price in w.
 
-    Takes: a frozen generator where it will stay; its prior there.
     Gives: `w_BLD`, the latents of the frames that were done last; bits of a lane that do not depend on the others.
     """
 
-    def __init__(
-        self, generator: Generator, settings: InversionSettings, *, loss: FrameLoss, prior: LatentPrior, lanes: int
-    ) -> None:
-        self.generator, self.loss, self.prior, self.lanes = generator, loss, prior, lanes
+    def __init__(self, tools: InversionTools, settings: InversionSettings, *, lanes: int) -> None:
+        self.tools, self.lanes = tools, lanes
+        generator, self.prior = tools.generator, tools.prior
         self.budget, self.plateau = settings.next_steps, settings.plateau
         mean_D = generator.mapping.w_avg
         weights = (settings.coarse_weight, settings.middle_weight, settings.fine_weight)
@@ -46,7 +43,7 @@ class FollowFrames:
         ]
         self.price_L = torch.tensor(weight_L, device=mean_D.device) / generator.num_ws
         self.w_BLD = mean_D.repeat(lanes, generator.num_ws, 1)
-        self.anchor_BLD = prior.whiten(self.w_BLD)
+        self.anchor_BLD = self.prior.whiten(self.w_BLD)
         self.targets: Targets | None = None
         self.busy = [False] * lanes
         self.evaluations = [0] * lanes  # for the frame that a lane is at
@@ -90,12 +87,13 @@ class FollowFrames:
 
     def _evaluate(self, x_BK: Tensor) -> tuple[Tensor, Tensor]:
         assert self.targets is not None
-        w_BLD = x_BK.reshape(self.w_BLD.shape).requires_grad_(True)
-        loss_B = self.loss(self.generator.synthesis(w_BLD), self.targets)
+        w_BLD = x_BK.reshape(self.w_BLD.shape)
+        loss_B, slope_BLD = self.tools.evaluate(w_BLD, self.targets)
+        w_BLD.requires_grad_(True)
         move_BL = (self.prior.whiten(w_BLD) - self.anchor_BLD).square().mean(dim=2)
-        value_B = loss_B + (move_BL * self.price_L).sum(dim=1)
-        (slope_BLD,) = torch.autograd.grad(value_B.sum(), w_BLD)
-        return value_B.detach(), slope_BLD.flatten(1)
+        price_B = (move_BL * self.price_L).sum(dim=1)
+        (price_slope_BLD,) = torch.autograd.grad(price_B.sum(), w_BLD)
+        return loss_B + price_B.detach(), (slope_BLD + price_slope_BLD).flatten(1)
 
 
 def _lengths(ends: tuple[int, ...], n: int) -> list[int]:

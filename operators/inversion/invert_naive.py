@@ -11,13 +11,10 @@ from collections.abc import Sequence
 
 import torch
 
-from operators.inversion.encoder import Encoder
 from operators.inversion.first_start import FirstStart
-from operators.inversion.frame_loss import FrameLoss
 from operators.inversion.latent_clip import clip_targets, latent_clip, require_resolution
 from operators.inversion.noise_maps import pack_noise_maps, start_noise_maps
-from operators.inversion.prior import LatentPrior
-from operators.stylegan.generator import Generator
+from operators.inversion.tools import InversionTools
 from schemas.clips import LatentClip, TrackClip
 from schemas.config import InversionSettings
 from schemas.errors import WrongUse
@@ -26,7 +23,7 @@ from schemas.errors import WrongUse
 class InvertNaive:
     """TrackClips -> LatentClips: each frame by itself, in frame order.
 
-    Takes: crops at the generator's resolution. The generator is frozen and moved to `device`, and so is its encoder.
+    Takes: crops at the generator's resolution.
     Gives: bits of w that depend on the frame alone, not on its neighbours or its place in the clip; with
     `settings.noise` the noise maps that belong to each latent.
     Raises: WrongUse when noise is asked of a generator that has none; ValueError when the crops have another size;
@@ -34,36 +31,24 @@ class InvertNaive:
     Not promised: smoothness from frame to frame; equal bits for another `frames_per_pass` or another device.
     """
 
-    def __init__(
-        self,
-        generator: Generator,
-        settings: InversionSettings,
-        *,
-        loss: FrameLoss,
-        prior: LatentPrior,
-        encoder: Encoder | None = None,
-        device: str = "cpu",
-        frames_per_pass: int = 8,
-        seed: int = 0,
-    ) -> None:
-        self.generator = generator.freeze().to(device)
-        if settings.noise and all(conv.is_silent for conv in self.generator.synthesis.convs):
+    def __init__(self, tools: InversionTools, settings: InversionSettings, *, frames_per_pass: int = 8) -> None:
+        if settings.noise and all(conv.is_silent for conv in tools.generator.synthesis.convs):
             raise WrongUse("inversion.noise: this generator adds no noise, so maps would change nothing; leave it off")
-        self.settings, self.loss, self.prior, self.device = settings, loss, prior, device
+        self.tools, self.settings = tools, settings
         self.frames_per_pass = frames_per_pass  # so that memory follows this number, not the clip's length
-        self.start = FirstStart(self.generator, settings, loss=loss, encoder=encoder, lanes=frames_per_pass, seed=seed)
+        self.start = FirstStart(tools, settings, lanes=frames_per_pass)
 
     def __call__(self, clips: Sequence[TrackClip]) -> list[LatentClip]:
-        require_resolution(clips, self.generator)
+        require_resolution(clips, self.tools.generator)
         return [self._invert(clip) for clip in clips]
 
     def _invert(self, clip: TrackClip) -> LatentClip:
         parts, noise = [], []
         for first in range(0, clip.track.n_frames, self.frames_per_pass):
             here = slice(first, first + self.frames_per_pass)
-            targets = clip_targets(clip, here, self.loss, self.device)
-            maps = start_noise_maps(self.generator, len(targets)) if self.settings.noise else None
+            targets = clip_targets(clip, here, self.tools)
+            maps = start_noise_maps(self.tools.generator, len(targets)) if self.settings.noise else None
             parts.append(self.start(targets, noise=maps))
             noise += [] if maps is None else [pack_noise_maps(maps)]
         noise_TP = torch.cat(noise) if noise else None
-        return latent_clip(clip, torch.cat(parts), self.generator, loss=self.loss, prior=self.prior, noise_TP=noise_TP)
+        return latent_clip(clip, torch.cat(parts), self.tools, noise_TP=noise_TP)

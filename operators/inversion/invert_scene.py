@@ -20,9 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from operators.inversion.encoder import Encoder
 from operators.inversion.first_start import FirstStart
-from operators.inversion.frame_loss import FrameLoss
 from operators.inversion.knots import (
     inner_products,
     pieces,
@@ -32,10 +30,9 @@ from operators.inversion.knots import (
     without_the_least,
 )
 from operators.inversion.latent_clip import latent_clip, require_resolution
-from operators.inversion.prior import LatentPrior
 from operators.inversion.scene_descent import KnotPath, PathDescent
 from operators.inversion.scene_path import ScenePath
-from operators.stylegan.generator import Generator
+from operators.inversion.tools import InversionTools
 from schemas.clips import LatentClip, TrackClip
 from schemas.config import InversionSettings, SceneSettings
 
@@ -45,44 +42,25 @@ _UNSEEN = 4.0  # mean squared error of two grey levels, 42 dB: films are no bett
 class InvertScene:
     """TrackClips -> LatentClips whose latents lie on a path of straight pieces, by time and not by frame number.
 
-    Takes: crops at the generator's resolution. The generator is frozen and moved to `device`, and so is its encoder.
+    Takes: crops at the generator's resolution.
     Gives: bits of w that depend on the clip alone (its frames, times and key) and on the seed.
     Raises: ValueError when the crops have another size; BadInput when a frame has no finite latent.
     Not promised: a path that goes on over the seam of two parts of a long track: each part is a scene of its own, that
     begins with its warm-up frames. The latents jump at the seam by what two inversions of one picture differ.
     """
 
-    def __init__(
-        self,
-        generator: Generator,
-        settings: InversionSettings,
-        *,
-        loss: FrameLoss,
-        prior: LatentPrior,
-        scene: SceneSettings | None = None,
-        encoder: Encoder | None = None,
-        device: str = "cpu",
-        seed: int = 0,
-    ) -> None:
-        self.generator = generator.freeze().to(device)
-        self.scene = scene or SceneSettings()
-        self.loss, self.prior, self.device, self.seed = loss, prior, device, seed
-        self.start = FirstStart(self.generator, settings, loss=loss, encoder=encoder, lanes=1, seed=seed)
+    def __init__(self, tools: InversionTools, settings: InversionSettings, scene: SceneSettings) -> None:
+        self.tools, self.scene = tools, scene
+        self.start = FirstStart(tools, settings, lanes=1)
 
     def __call__(self, clips: Sequence[TrackClip]) -> list[LatentClip]:
-        require_resolution(clips, self.generator)
+        require_resolution(clips, self.tools.generator)
         return [self._invert(clip) for clip in clips]
 
     def _invert(self, clip: TrackClip) -> LatentClip:
         path, pts_us = self.fit(clip), clip.track.pts_us
-        return latent_clip(
-            clip,
-            torch.from_numpy(path.at(pts_us)).to(self.device),
-            self.generator,
-            loss=self.loss,
-            prior=self.prior,
-            knot_T=np.isin(pts_us, path.pts_us),
-        )
+        w_TLD = torch.from_numpy(path.at(pts_us))
+        return latent_clip(clip, w_TLD, self.tools, knot_T=np.isin(pts_us, path.pts_us))
 
     def fit(self, clip: TrackClip) -> ScenePath:
         """The path alone. Takes, Gives, Raises: as the call, but latents that are not finite are given back."""
@@ -118,13 +96,10 @@ class _KnotSearch:
         self.settings, self.start = method.scene, method.start
         self.pts_us, self.frames_min = clip.track.pts_us, method.scene.frames_min
         self.descent = PathDescent(
-            method.generator,
+            method.tools,
             clip,
-            seed=method.seed,
             frames_per_segment=method.scene.frames_per_segment,
             evaluations_per_draw=method.scene.evaluations_per_draw,
-            loss=method.loss,
-            device=method.device,
         )
 
     def first_path(self) -> KnotPath:

@@ -12,13 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from operators.inversion.encoder import Encoder
 from operators.inversion.first_start import FirstStart
 from operators.inversion.follow_frames import FollowFrames
-from operators.inversion.frame_loss import FrameLoss, Targets
+from operators.inversion.frame_loss import Targets
 from operators.inversion.latent_clip import clip_targets, latent_clip, require_resolution, target_pictures
-from operators.inversion.prior import LatentPrior
-from operators.stylegan.generator import Generator
+from operators.inversion.tools import InversionTools
 from schemas.clips import LatentClip, TrackClip
 from schemas.config import InversionSettings
 
@@ -35,28 +33,16 @@ class _Track:
 class SequentialInverter:
     """Faces as they come: one frame of each of B tracks in, their latents out. What a live camera needs.
 
-    Takes: the number of tracks, which is fixed. The generator is frozen and moved to `device`, and so is the encoder.
+    Takes: the number of tracks, which is fixed.
     Gives: for each call at most `next_steps` evaluations of the generator, and `first_steps` more where a track begins:
     that bounds the time of a frame. Bits of a track that do not depend on the other tracks.
     Not promised: finite latents for pictures that give none: they stay where they were, and the value says infinity.
     """
 
-    def __init__(
-        self,
-        generator: Generator,
-        settings: InversionSettings,
-        *,
-        loss: FrameLoss,
-        prior: LatentPrior,
-        tracks: int = 1,
-        encoder: Encoder | None = None,
-        device: str = "cpu",
-        seed: int = 0,
-    ) -> None:
-        self.generator = generator.freeze().to(device)
-        self.loss, self.device, self.tracks = loss, device, tracks
-        self.start = FirstStart(self.generator, settings, loss=loss, encoder=encoder, lanes=tracks, seed=seed)
-        self.follow = FollowFrames(self.generator, settings, loss=loss, prior=prior, lanes=tracks)
+    def __init__(self, tools: InversionTools, settings: InversionSettings, *, tracks: int = 1) -> None:
+        self.tools, self.tracks = tools, tracks
+        self.start = FirstStart(tools, settings, lanes=tracks)
+        self.follow = FollowFrames(tools, settings, lanes=tracks)
         self._begun = [False] * tracks
 
     def step(
@@ -72,10 +58,11 @@ class SequentialInverter:
         has taken since the last call, as after a cut. Every track begins at the first call.
         Raises: ValueError for crops of another number or size.
         """
-        expected = (self.tracks, self.generator.resolution, self.generator.resolution, 3)
+        resolution = self.tools.generator.resolution
+        expected = (self.tracks, resolution, resolution, 3)
         if crops_BRRC.shape != expected:
             raise ValueError(f"crops {crops_BRRC.shape}; give {expected}: one frame of each track, as the generator's")
-        targets = self.loss.targets(target_pictures(crops_BRRC, self.device), landmarks_B682)
+        targets = self.tools.loss.targets(target_pictures(crops_BRRC, self.tools.device), landmarks_B682)
         begins = [not begun for begun in self._begun]
         if begins_B is not None:
             begins = [a or bool(b) for a, b in zip(begins, begins_B, strict=True)]
@@ -96,34 +83,20 @@ class SequentialInverter:
 class InvertSequential:
     """TrackClips -> LatentClips, each lane at its own pace: a track whose frame is done goes on to its next one.
 
-    Takes: crops at the generator's resolution. The generator is frozen and moved to `device`, and so is its encoder,
-    which starts the first frame of each track.
+    Takes: crops at the generator's resolution; the number of `lanes`, rows of every batch, empty or not.
     Gives: latents in the order of `clips`, with bits that depend on the clip alone: not on its company.
     Raises: ValueError when crops have another size; BadInput when a frame has no finite latent: then no clip of the
     call is returned, so give clips one by one where one bad clip must not cost the others.
     Not promised: equal bits for another number of `lanes`, or on another device.
     """
 
-    def __init__(
-        self,
-        generator: Generator,
-        settings: InversionSettings,
-        *,
-        loss: FrameLoss,
-        prior: LatentPrior,
-        encoder: Encoder | None = None,
-        device: str = "cpu",
-        lanes: int = 1,
-        seed: int = 0,
-    ) -> None:
-        self.generator = generator.freeze().to(device)
-        self.loss, self.prior, self.device = loss, prior, device
-        self.lanes = lanes  # rows of every batch, empty or not: 1 where clips come one by one
-        self.start = FirstStart(self.generator, settings, loss=loss, encoder=encoder, lanes=lanes, seed=seed)
-        self.follow = FollowFrames(self.generator, settings, loss=loss, prior=prior, lanes=lanes)
+    def __init__(self, tools: InversionTools, settings: InversionSettings, *, lanes: int = 1) -> None:
+        self.tools, self.lanes = tools, lanes
+        self.start = FirstStart(tools, settings, lanes=lanes)
+        self.follow = FollowFrames(tools, settings, lanes=lanes)
 
     def __call__(self, clips: Sequence[TrackClip]) -> list[LatentClip]:
-        require_resolution(clips, self.generator)
+        require_resolution(clips, self.tools.generator)
         tracks = self._begun(clips)
         waiting = sorted(tracks, key=lambda track: -track.n_frames)  # the longest must not begin last
         lanes: list[_Track | None] = [None] * self.lanes
@@ -135,10 +108,7 @@ class InvertSequential:
                 break
             self.follow.advance()
         paths = [torch.stack(track.path) for track in tracks]
-        return [
-            latent_clip(clip, w_TLD, self.generator, loss=self.loss, prior=self.prior)
-            for clip, w_TLD in zip(clips, paths, strict=True)
-        ]
+        return [latent_clip(clip, w_TLD, self.tools) for clip, w_TLD in zip(clips, paths, strict=True)]
 
     def _begun(self, clips: Sequence[TrackClip]) -> list[_Track]:
         """First frames have no frame before, so all of them can be found together."""
@@ -168,4 +138,4 @@ class InvertSequential:
     def _targets(self, clip: TrackClip, *, first: int) -> Iterator[Targets]:
         """Frame by frame, so that memory does not follow the clip's length."""
         for t in range(first, clip.track.n_frames):
-            yield clip_targets(clip, slice(t, t + 1), self.loss, self.device)
+            yield clip_targets(clip, slice(t, t + 1), self.tools)

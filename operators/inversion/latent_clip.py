@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from operators.faces.quad import into_crop
-from operators.inversion.frame_loss import FrameLoss, Targets
+from operators.inversion.frame_loss import Targets
 from operators.inversion.noise_maps import unpack_noise_maps
-from operators.inversion.prior import LatentPrior
+from operators.inversion.tools import InversionTools
 from operators.latents.motion import motion
 from operators.stylegan.generator import Generator
 from operators.stylegan.layers import NoiseMode
@@ -24,7 +24,7 @@ _FRAMES_PER_PASS = 8  # fixed: the bits of a number must not follow how much mem
 _PSNR_MAX = 100.0  # dB; an all-black crop is matched exactly, and infinity has no mean
 
 
-def target_pictures(crops_TRRC: NDArray[np.uint8], device: str) -> Tensor:
+def target_pictures(crops_TRRC: NDArray[np.uint8], device: torch.device) -> Tensor:
     """Crops as the generator would make them: (T, 3, R, R) in [-1, 1]."""
     # A copy, because rows come read-only from the engine; uint8 until on the device, because that is a quarter to move.
     crops = torch.tensor(crops_TRRC, device=device)
@@ -41,23 +41,21 @@ def require_resolution(clips: Sequence[TrackClip], generator: Generator) -> None
             )
 
 
-def clip_targets(clip: TrackClip, frames: slice | NDArray[np.intp], loss: FrameLoss, device: str) -> Targets:
+def clip_targets(clip: TrackClip, frames: slice | NDArray[np.intp], tools: InversionTools) -> Targets:
     """Frames of a clip as the loss wants them."""
     landmarks_N682 = None
-    if loss.needs_landmarks:
+    if tools.loss.needs_landmarks:
         track = clip.track
         landmarks_N682 = into_crop(track.landmarks_T682[frames], track.quad_T42[frames], clip.crop_px)
-    return loss.targets(target_pictures(clip.crops_TRRC[frames], device), landmarks_N682)
+    return tools.loss.targets(target_pictures(clip.crops_TRRC[frames], tools.device), landmarks_N682)
 
 
 @torch.no_grad()
 def latent_clip(
     clip: TrackClip,
     w_TLD: Tensor,
-    generator: Generator,
+    tools: InversionTools,
     *,
-    loss: FrameLoss,
-    prior: LatentPrior,
     noise_TP: Tensor | None = None,
     knot_T: NDArray[np.bool_] | None = None,
 ) -> LatentClip:
@@ -68,7 +66,7 @@ def latent_clip(
     Takes: `noise_TP`, packed maps that belong to the latents; None: the generator's own.
     Raises: BadInput naming the first frame whose latent or picture is not finite.
     """
-    device = generator.mapping.w_avg.device
+    generator, loss, device = tools.generator, tools.loss, tools.device
     rounded_TLD = w_TLD.half().float().to(device)
     psnr, lpips, change_error, change, finite = [], [], [], [], []
     noise_TP = None if noise_TP is None else noise_TP.half().float().to(device)
@@ -78,7 +76,7 @@ def latent_clip(
         maps: NoiseMode | list[Tensor] = "const" if noise_TP is None else unpack_noise_maps(generator, noise_TP[here])
         raw, wanted = (
             generator.synthesis(rounded_TLD[here], noise=maps),
-            target_pictures(clip.crops_TRRC[here], str(device)),
+            target_pictures(clip.crops_TRRC[here], device),
         )
         if loss.lpips is not None:
             lpips.append(loss.lpips(raw.clamp(-1, 1), loss.lpips.features(wanted), ()))
@@ -100,7 +98,7 @@ def latent_clip(
         lpips=_numpy(lpips) if lpips else None,
         change_error=_numpy(change_error),
         change=_numpy(change),
-        motion=motion(prior.whiten(rounded_TLD), clip.track.pts_us),
+        motion=motion(tools.prior.whiten(rounded_TLD), clip.track.pts_us),
         noise_TP=None if noise_TP is None else noise_TP.cpu().numpy(),
         knot_T=knot_T,
     )

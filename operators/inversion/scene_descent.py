@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from operators.inversion.frame_loss import FrameLoss, Targets
+from operators.inversion.frame_loss import Targets
 from operators.inversion.knots import fitted_knots, hat_weights
 from operators.inversion.latent_clip import clip_targets, target_pictures
 from operators.inversion.lbfgs import Lbfgs
-from operators.stylegan.generator import Generator
+from operators.inversion.tools import InversionTools
 from operators.stylegan.w_statistics import w_statistics
 from schemas.clips import TrackClip
 
@@ -37,36 +37,32 @@ class KnotPath:
 class PathDescent:
     """One clip and its generator.
 
-    Takes: a frozen generator on `device`; `seed`: of the frames that are drawn, together with the track's key;
-    `frames_per_segment` drawn at a time, and for how many evaluations of the path.
+    Takes: `frames_per_segment` drawn at a time, and for how many evaluations of the path.
     Gives: bits that depend on the clip, the seed, and the order of the calls of `descend`.
     """
 
     def __init__(
         self,
-        generator: Generator,
+        tools: InversionTools,
         clip: TrackClip,
         *,
-        seed: int,
         frames_per_segment: int,
         evaluations_per_draw: int,
-        loss: FrameLoss,
-        device: str,
     ) -> None:
-        self.generator, self.clip, self.loss, self.device = generator, clip, loss, device
+        self.tools, self.clip = tools, clip
         self.pts_us, self.n_frames = clip.track.pts_us, clip.track.n_frames
         self.frames_per_segment, self.evaluations_per_draw = frames_per_segment, evaluations_per_draw
-        self.spread = w_statistics(generator).spread
+        self.spread = w_statistics(tools.generator).spread
         # Frames that only the last descent may look at: knots are judged by them, since a knot always helps the frames
         # that it was fitted to. Too few frames to hold any back: knots are judged by all.
         inner = np.arange(_HELD_OUT_EVERY - 1, self.n_frames - 1, _HELD_OUT_EVERY)
         self.held_out: NDArray[np.intp] = inner if self.n_frames >= _HOLD_OUT_FROM else inner[:0]
         # By the key, not by a count of calls: a clip draws the same frames whoever inverts it, and when.
-        name = f"{seed} {clip.track.key.video_id} {clip.track.key}"
+        name = f"{tools.seed} {clip.track.key.video_id} {clip.track.key}"
         self.chance = np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
 
     def targets(self, frames: NDArray[np.intp]) -> Targets:
-        return clip_targets(self.clip, frames, self.loss, self.device)
+        return clip_targets(self.clip, frames, self.tools)
 
     def latents(self, path: KnotPath, frames: NDArray[np.intp]) -> Tensor:
         """(N, L, D) of the path at these frames."""
@@ -82,9 +78,9 @@ class PathDescent:
         for first in range(0, len(frames), _FRAMES_PER_PASS):
             here = slice(first, first + _FRAMES_PER_PASS)
             with torch.no_grad():
-                x = self.generator.synthesis(w_NLD[here]).clamp(-1, 1)
+                x = self.tools.generator.synthesis(w_NLD[here]).clamp(-1, 1)
             found.append(
-                ((x - target_pictures(self.clip.crops_TRRC[frames[here]], self.device)) * _GREY_LEVELS)
+                ((x - target_pictures(self.clip.crops_TRRC[frames[here]], self.tools.device)) * _GREY_LEVELS)
                 .square()
                 .mean(dim=(1, 2, 3))
             )
@@ -133,7 +129,7 @@ class PathDescent:
             path.w_KLD.reshape(1, -1),
             first_move=_FIRST_MOVE * self.spread,
         )
-        this = torch.ones(1, dtype=torch.bool, device=self.device)
+        this = torch.ones(1, dtype=torch.bool, device=self.tools.device)
         looked_at = self.judged()
         error = np.inf
         for step in range(evaluations):
@@ -165,7 +161,7 @@ class PathDescent:
 
     def _hats(self, frames: NDArray[np.intp], knots: list[int]) -> Tensor:
         weights_NK = hat_weights(self.pts_us[frames], self.pts_us[knots])
-        return torch.from_numpy(weights_NK).float().to(self.device)
+        return torch.from_numpy(weights_NK).float().to(self.tools.device)
 
     def _drawn(self, knots: list[int], on_all: bool) -> list[tuple[Tensor, Targets]]:
         """Frames pass by pass, so that memory does not grow with their number: how much of each knot, and the goal."""
@@ -176,16 +172,12 @@ class PathDescent:
     def _evaluate(self, w_KLD: Tensor, drawn: list[tuple[Tensor, Targets]]) -> tuple[Tensor, Tensor]:
         """One row for L-BFGS: the sum over the frames, and its slopes at the knots."""
         value, slope_KLD = w_KLD.new_zeros(()), torch.zeros_like(w_KLD)
-        w_KLD = w_KLD.detach().requires_grad_(True)
         for hats_NK, targets in drawn:
-            x_N3RR = self.generator.synthesis(torch.einsum("nk,kld->nld", hats_NK, w_KLD))
-            part = self.loss(x_N3RR, targets).sum()
-            slope_KLD += torch.autograd.grad(part, w_KLD)[0]
-            value += part.detach()
+            loss_N, slope_NLD = self.tools.evaluate(torch.einsum("nk,kld->nld", hats_NK, w_KLD), targets)
+            slope_KLD += torch.einsum("nk,nld->kld", hats_NK, slope_NLD)
+            value += loss_N.sum()
         return value.reshape(1), slope_KLD.reshape(1, -1)
 
     def _evaluate_alone(self, x_NK: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
-        w_NLD = x_NK.reshape(len(x_NK), self.generator.num_ws, -1).requires_grad_(True)
-        value_N = self.loss(self.generator.synthesis(w_NLD), targets)
-        (slope_NLD,) = torch.autograd.grad(value_N.sum(), w_NLD)
-        return value_N.detach(), slope_NLD.flatten(1)
+        loss_N, slope_NLD = self.tools.evaluate(x_NK.reshape(len(x_NK), self.tools.generator.num_ws, -1), targets)
+        return loss_N, slope_NLD.flatten(1)

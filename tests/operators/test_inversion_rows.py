@@ -1,7 +1,7 @@
 """What every inverter owes its caller, whatever it finds: exact bits, honest numbers, one-line errors."""
 
 import warnings
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,16 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.inversion.fit_latents import fit_latents, from_a_neighbour
-from operators.inversion.frame_loss import FrameLoss
 from operators.inversion.invert_naive import InvertNaive
 from operators.inversion.invert_sequential import InvertSequential
 from operators.inversion.inverter import make_inverter
 from operators.inversion.latent_clip import latent_clip
-from operators.inversion.prior import latent_prior
 from operators.inversion.reconstruction_loss import reconstruction_loss
+from operators.inversion.tools import InversionTools, inversion_tools
 from operators.stylegan.generator import Generator
 from operators.stylegan.random_weights import random_generator
-from schemas.config import InversionSettings, LossSettings
+from schemas.config import InversionSettings
 from schemas.errors import BadInput
 from tests.reference.inversion_clips import clip_of, crops_of, known_path
 
@@ -32,8 +31,8 @@ def small() -> Generator:
 
 
 @pytest.fixture(scope="module")
-def given_loss_and_prior(small: Generator) -> dict[str, Any]:
-    return {"loss": FrameLoss(LossSettings(), resolution=32), "prior": latent_prior(small, n_samples=1000)}
+def tools(small: Generator) -> InversionTools:
+    return inversion_tools(small, QUICK)
 
 
 METHODS = [pytest.param("naive", id="naive"), pytest.param("sequential", id="sequential")]
@@ -52,9 +51,9 @@ def test_the_same_clip_gives_the_same_bits(small: Generator, method: str) -> Non
 @settings(max_examples=6, deadline=None)  # each example inverts up to four clips twice
 @given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=4))
 def test_tracks_in_one_batch_have_the_bits_they_have_alone(
-    small: Generator, given_loss_and_prior: dict[str, Any], lanes: int, lengths: list[int]
+    small: Generator, tools: InversionTools, lanes: int, lengths: list[int]
 ) -> None:
-    inverter = InvertSequential(small, QUICK, lanes=lanes, **given_loss_and_prior)
+    inverter = InvertSequential(tools, QUICK, lanes=lanes)
     clips = [
         clip_of(crops_of(small, known_path(small, n, seed=i, step=0.3)), track_index=i) for i, n in enumerate(lengths)
     ]
@@ -64,10 +63,8 @@ def test_tracks_in_one_batch_have_the_bits_they_have_alone(
         np.testing.assert_array_equal(latents.w_TLD, inverter([clip])[0].w_TLD)
 
 
-def test_a_naive_frame_has_the_same_bits_wherever_it_stands(
-    small: Generator, given_loss_and_prior: dict[str, Any]
-) -> None:
-    inverter = InvertNaive(small, QUICK, frames_per_pass=4, **given_loss_and_prior)
+def test_a_naive_frame_has_the_same_bits_wherever_it_stands(small: Generator, tools: InversionTools) -> None:
+    inverter = InvertNaive(tools, QUICK, frames_per_pass=4)
     crops = crops_of(small, known_path(small, 7, seed=2, step=0.3))
     whole, part = inverter([clip_of(crops), clip_of(crops[2:5])])
     np.testing.assert_array_equal(whole.w_TLD[2:5], part.w_TLD)
@@ -91,12 +88,12 @@ def test_numbers_are_those_of_the_stored_latents(small: Generator, method: str) 
     np.testing.assert_allclose(latents.change_error, np.concatenate(([0], error)), atol=1e-3)
 
 
-def test_an_exact_match_has_a_finite_psnr(given_loss_and_prior: dict[str, Any]) -> None:
+def test_an_exact_match_has_a_finite_psnr(tools: InversionTools) -> None:
     black = random_generator(32, seed=0, channel_base=64, channel_max=16)
     with torch.no_grad():
         black.synthesis.b4.torgb.bias.fill_(-50)  # clamped to black whatever the latent
     clip = clip_of(np.zeros((2, 32, 32, 3), np.uint8))
-    latents = latent_clip(clip, torch.zeros(2, black.num_ws, black.w_dim), black, **given_loss_and_prior)
+    latents = latent_clip(clip, torch.zeros(2, black.num_ws, black.w_dim), replace(tools, generator=black))
     np.testing.assert_array_equal(latents.psnr, 100)
 
 
@@ -134,13 +131,13 @@ def test_crops_may_be_read_only(small: Generator) -> None:
         make_inverter(small, QUICK)([clip_of(crops)])
 
 
-def test_the_walk_never_reads_from_the_device(small: Generator) -> None:
+def test_the_walk_never_reads_from_the_device(small: Generator, tools: InversionTools) -> None:
     phantom = random_generator(32, seed=0, channel_base=64, channel_max=16).to("meta")  # any read of a value raises
-    loss = FrameLoss(LossSettings(), resolution=32)
-    targets = loss.targets(torch.zeros(3, 3, 32, 32, device="meta"))
+    there = replace(tools, generator=phantom)
+    targets = tools.loss.targets(torch.zeros(3, 3, 32, 32, device="meta"))
     start = torch.zeros(3, small.num_ws, small.w_dim, device="meta")
     descent = from_a_neighbour(steps=3, learning_rate=0.1)
-    w_NLD = fit_latents(phantom, loss, targets, start, descent, lanes=2)
+    w_NLD = fit_latents(there, targets, start, descent, lanes=2)
     assert w_NLD.shape == start.shape
 
 

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from operators.inversion.frame_loss import FrameLoss
 from operators.inversion.invert_scene import InvertScene
 from operators.inversion.latent_clip import latent_clip
-from operators.inversion.prior import latent_prior
 from operators.inversion.scene_descent import PathDescent
 from operators.inversion.scene_path import ScenePath
+from operators.inversion.tools import InversionTools, inversion_tools
 from operators.stylegan.generator import Generator
 from operators.stylegan.random_weights import random_generator
 from schemas.clips import TrackClip
@@ -31,39 +30,36 @@ def small() -> Generator:
 
 
 @pytest.fixture(scope="module")
-def given_loss_and_prior(small: Generator) -> dict[str, Any]:
-    return {
-        "loss": FrameLoss(LossSettings(perceptual="pyramid"), resolution=32),
-        "prior": latent_prior(small, n_samples=1000),
-    }
+def tools(small: Generator) -> InversionTools:
+    return inversion_tools(small, InversionSettings(prior_samples=1000), loss=LossSettings(perceptual="pyramid"))
 
 
 @pytest.fixture(scope="module")
-def scene(small: Generator, given_loss_and_prior: dict[str, Any]) -> InvertScene:
+def scene(tools: InversionTools) -> InvertScene:
     """The defaults, but for the last tenths of a dB."""
-    return InvertScene(small, InversionSettings(), scene=SceneSettings(evaluations=300), **given_loss_and_prior)
+    return InvertScene(tools, InversionSettings(), SceneSettings(evaluations=300))
 
 
 @pytest.fixture(scope="module")
-def hasty(small: Generator, given_loss_and_prior: dict[str, Any]) -> InvertScene:
+def hasty(tools: InversionTools) -> InvertScene:
     """Near enough to tell straight from bent."""
     settings = SceneSettings(round_evaluations=100, evaluations=50)
-    return InvertScene(small, InversionSettings(first_steps=100), scene=settings, **given_loss_and_prior)
+    return InvertScene(tools, InversionSettings(first_steps=100), settings)
 
 
 @pytest.fixture(scope="module")
-def quick(small: Generator, given_loss_and_prior: dict[str, Any]) -> InvertScene:
-    return InvertScene(small, FEW, scene=QUICK, **given_loss_and_prior)
+def quick(tools: InversionTools) -> InvertScene:
+    return InvertScene(tools, FEW, QUICK)
 
 
 def test_a_straight_walk_is_recovered_from_two_knots(
-    small: Generator, scene: InvertScene, given_loss_and_prior: dict[str, Any]
+    small: Generator, scene: InvertScene, tools: InversionTools
 ) -> None:
     clip = clip_of(crops_of(small, known_path(small, N, seed=4)))
     path = scene.fit(clip)
     assert list(path.pts_us) == [0, clip.track.pts_us[-1]]
     w_TLD = torch.from_numpy(path.at(clip.track.pts_us))
-    latents = latent_clip(clip, w_TLD, small, **given_loss_and_prior)
+    latents = latent_clip(clip, w_TLD, tools)
     assert latents.psnr.mean() > 45
     assert latents.psnr.min() > 43, "some frames, most of which were hardly looked at, fell behind"
     assert latents.change_error.mean() < 0.5, "grey levels; the rounding of the crops alone makes 0.33"
@@ -145,11 +141,11 @@ def test_crops_of_another_size_are_refused_with_the_cure(quick: InvertScene) -> 
         quick([clip_of(np.zeros((2, 64, 64, 3), np.uint8))])
 
 
-def test_a_picture_that_is_not_finite_names_track_and_frame(given_loss_and_prior: dict[str, Any]) -> None:
+def test_a_picture_that_is_not_finite_names_track_and_frame(tools: InversionTools) -> None:
     broken = random_generator(32, seed=0, channel_base=64, channel_max=16)
     with torch.no_grad():
         broken.synthesis.convs[-1].bias[0] = float("nan")
-    inverter = InvertScene(broken, FEW, scene=QUICK, **given_loss_and_prior)
+    inverter = InvertScene(replace(tools, generator=broken), FEW, QUICK)
     with pytest.raises(BadInput, match=r"track004.*: frame 70 "):
         inverter([clip_of(np.zeros((9, 32, 32, 3), np.uint8), track_index=4, first_frame=70)])
 
@@ -158,15 +154,13 @@ def test_no_clips_are_no_latents(quick: InvertScene) -> None:
     assert quick([]) == []
 
 
-def test_bits_follow_from_the_clip_and_the_seed(
-    small: Generator, quick: InvertScene, given_loss_and_prior: dict[str, Any]
-) -> None:
+def test_bits_follow_from_the_clip_and_the_seed(small: Generator, quick: InvertScene, tools: InversionTools) -> None:
     clips = [clip_of(crops_of(small, known_path(small, 12, seed=i, step=0.05)), track_index=i) for i in (2, 3)]
     together = quick(clips)
     backwards = quick(clips[::-1])[::-1]
     for one, other in zip(together, backwards, strict=True):
         np.testing.assert_array_equal(one.w_TLD, other.w_TLD)
-    another = InvertScene(small, FEW, scene=QUICK, seed=1, **given_loss_and_prior)
+    another = InvertScene(replace(tools, seed=1), FEW, QUICK)
     assert not np.array_equal(another(clips[:1])[0].w_TLD, together[0].w_TLD), "other frames were to be drawn"
 
 
@@ -181,17 +175,9 @@ def test_rows_hold_the_path_rounded_as_stored(small: Generator, quick: InvertSce
     np.testing.assert_array_equal(clip.track.pts_us[latents.knot_T], path.pts_us)
 
 
-def test_every_draw_holds_the_knots_and_covers_the_clip(small: Generator, given_loss_and_prior: dict[str, Any]) -> None:
+def test_every_draw_holds_the_knots_and_covers_the_clip(tools: InversionTools) -> None:
     clip = clip_of(np.zeros((60, 32, 32, 3), np.uint8))
-    descent = PathDescent(
-        small,
-        clip,
-        seed=0,
-        frames_per_segment=6,
-        evaluations_per_draw=4,
-        loss=given_loss_and_prior["loss"],
-        device="cpu",
-    )
+    descent = PathDescent(tools, clip, frames_per_segment=6, evaluations_per_draw=4)
     draws = [descent.draw([0, 17, 59], on_all=True) for _ in range(20)]
     for frames in draws:
         assert {0, 17, 59} <= set(frames)
