@@ -1,44 +1,44 @@
 """Ours against the projectors that people use: quality, steadiness, evaluations of the generator, time. One process.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.inversion [methods] [scene] [known] [speed] [--frames 12]
+    OMP_NUM_THREADS=1 python -m benchmarks.inversion [methods] [scene] [cut] [known] [speed] [--first 20] [--frames 16]
 
 methods: the same frames of two held-out puppet tracks, by R1 to R3 (reference_projectors.py) and by ours; an evaluation
 is one picture made and its slope taken. Acceleration is that of the whitened latents (prior.py), in units per second
-squared; flicker is mean |dG - dI| over mean |dI|; both without the first frame. scene: frames held out of the
-optimisation, against R2 on those very frames. known: latents that exist, compared in style space, where 1 is as wrong
-as the mean latent; pictures also through JPEG. speed: frames per second of a whole track at 128 and 256 px.
+squared; flicker is mean |dG - dI| over mean |dI|; both without the first frame. The first frames of a shot hardly move,
+so that rounding to 8 bits is most of dI: frames from the middle are taken, where heads turn and mouths open.
+scene: frames held out of the optimisation, against R2 on those very frames. cut: two shots one after the other. known:
+latents that exist, compared in style space, where 1 is as wrong as the mean latent; pictures also through JPEG.
+speed: frames per second of a track at 128 and 256 px.
 All together take about an hour on one core; most of it is R1 and R2.
 """
 
 import argparse
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from benchmarks.known_walks import pictures_of, through_jpeg, walks
 from benchmarks.machine import describe_machine
 from benchmarks.puppet_clips import crops_clip, frames_of, movie_clips
 from benchmarks.reference_projectors import R1, R2, R3, Projector, project
-from operators.inversion.encoder_file import load_encoder
 from operators.inversion.encoder_header import encoder_of
 from operators.inversion.frame_loss import FrameLoss, Targets
 from operators.inversion.invert_naive import InvertNaive
 from operators.inversion.invert_scene import InvertScene
 from operators.inversion.invert_sequential import InvertSequential
+from operators.inversion.inverter import Inverter
 from operators.inversion.latent_clip import clip_targets, latent_clip
-from operators.inversion.prior import LatentPrior, latent_prior
+from operators.inversion.tools import InversionTools, inversion_tools
 from operators.stylegan.checkpoint import load_generator
-from operators.stylegan.generator import Generator
 from operators.stylegan.style_space import StyleSpace
 from schemas.clips import LatentClip, TrackClip, ratio_of_sums
-from schemas.config import InversionSettings, LossSettings
+from schemas.config import InversionSettings, LossSettings, SceneSettings
 
 SEED = 990_010  # of puppets that nothing was trained or tuned on
 METHODS = ("naive", "sequential", "scene")
@@ -58,41 +58,60 @@ class CountingLoss(FrameLoss):
 class Bench:
     """What every part works with."""
 
-    generator: Generator
     name: str
-    loss: CountingLoss
-    prior: LatentPrior
+    first: int
+    n_frames: int
 
-    def ours(self, method: str, **changes: object) -> Callable[[TrackClip], LatentClip]:
+    @cached_property
+    def settings(self) -> InversionSettings:
+        return InversionSettings(encoder=encoder_of(self.name, None))
+
+    @cached_property
+    def tools(self) -> InversionTools:
+        plain = inversion_tools(load_generator(self.name), self.settings)
+        return replace(plain, loss=CountingLoss(LossSettings(), resolution=plain.generator.resolution))
+
+    @property
+    def loss(self) -> CountingLoss:
+        assert isinstance(self.tools.loss, CountingLoss)
+        return self.tools.loss
+
+    @cached_property
+    def clips(self) -> list[TrackClip]:
+        """The same frames of two tracks of puppets."""
+        last = self.first + self.n_frames
+        clips, _ = movie_clips(SEED, seconds=8.0, px=self.tools.generator.resolution)
+        return [frames_of(clip, slice(self.first, last)) for clip in clips if clip.track.n_frames >= last][:2]
+
+    def ours(self, method: str) -> Inverter:
         """One of our methods with its defaults."""
-        settings = InversionSettings.model_validate({"method": method, **changes})
-        path = encoder_of(self.name, settings.encoder)
-        encoder = None if path is None else load_encoder(path, self.generator)
-        kind = {"naive": InvertNaive, "sequential": InvertSequential, "scene": InvertScene}[method]
-        inverter = kind(self.generator, settings, loss=self.loss, prior=self.prior, encoder=encoder)
-        return lambda clip: inverter([clip])[0]
+        if method == "scene":
+            return InvertScene(self.tools, self.settings, SceneSettings())
+        return (
+            InvertNaive(self.tools, self.settings) if method == "naive" else InvertSequential(self.tools, self.settings)
+        )
 
-    def projected(self, projector: Projector) -> Callable[[TrackClip], LatentClip]:
+    def projected(self, projector: Projector, clip: TrackClip) -> LatentClip:
         """A reference, frame by frame."""
+        found = []
+        for t in range(clip.track.n_frames):
+            targets = clip_targets(clip, slice(t, t + 1), self.tools)
+            found.append(project(self.tools.generator, partial(self.loss, targets=targets), projector, seed=t))
+        return latent_clip(clip, torch.cat(found), self.tools)
 
-        def invert(clip: TrackClip) -> LatentClip:
-            found = []
-            for t in range(clip.track.n_frames):
-                targets = clip_targets(clip, slice(t, t + 1), self.tools)
-                found.append(project(self.generator, partial(self.loss, targets=targets), projector, seed=t))
-            return latent_clip(clip, torch.cat(found), self.generator, loss=self.loss, prior=self.prior)
-
-        return invert
+    @cached_property
+    def by_r2(self) -> list[tuple[LatentClip, float, int]]:
+        """With its time and evaluations, for all parts that compare with it."""
+        return [_timed(self, partial(self.projected, R2), clip) for clip in self.clips]
 
     def losses(self, clip: TrackClip, found: LatentClip) -> NDArray[np.float64]:
         """(T,) of the stored latents: the perceptual loss that all of them minimised."""
         values = []
         for t in range(clip.track.n_frames):
-            targets = clip_targets(clip, slice(t, t + 1), self.loss, "cpu")
+            targets = clip_targets(clip, slice(t, t + 1), self.tools)
             with torch.no_grad():
-                values.append(
-                    float(self.loss(self.generator.synthesis(torch.from_numpy(found.w_TLD[t : t + 1])), targets))
-                )
+                x_13RR = self.tools.generator.synthesis(torch.from_numpy(found.w_TLD[t : t + 1]))
+                values.append(float(self.loss(x_13RR, targets)))
         return np.array(values)
 
 
@@ -101,74 +120,80 @@ class Row:
     """One method over all clips."""
 
     name: str
-    later_evaluations: float  # per frame after a track's first
+    evaluations: float  # a frame
+    seconds: float  # of one core, a frame
     psnr: NDArray[np.float32]
     loss: NDArray[np.float64]
-    flicker: float | None
-    acceleration: float | None
-    seconds: float
-    later_seconds: float
+    flicker: float
+    acceleration: float
+    mahalanobis: float
 
 
-def methods(bench: Bench, n_frames: int) -> None:
+def methods(bench: Bench) -> None:
     """The table of the issue: references, then ours."""
-    clips = [frames_of(clip, slice(0, n_frames)) for clip in _tracks(n_frames)]
-    ways = {projector.name: bench.projected(projector) for projector in (R1, R2, R3)}
-    ways |= {f"ours, {method}": bench.ours(method) for method in METHODS}
-    rows = [_row(bench, name, invert, clips) for name, invert in ways.items()]
-    reference = next(row for row in rows if row.name == R2.name)
-    print(f"{len(clips)} tracks of {n_frames} frames, {clips[0].crop_px} px, {bench.loss.name} loss")
-    print(
-        "| method | evaluations a frame | PSNR mean | PSNR worst | loss mean | loss worst | flicker | acceleration | s "
-        "a frame | evaluations of R2 | time of R2 | acceleration of R2 |"
+    rows = [
+        _row(bench, R1.name, [_timed(bench, partial(bench.projected, R1), clip) for clip in bench.clips]),
+        _row(bench, R2.name, bench.by_r2),
+        _row(bench, R3.name, [_timed(bench, partial(bench.projected, R3), clip) for clip in bench.clips]),
+    ]
+    for method in METHODS:
+        invert = _one(bench.ours(method))
+        runs = [_timed(bench, invert, clip) for clip in bench.clips]
+        # Every frame costs alike, but for the sequential method: there the first one's cost is measured alone.
+        heads = [frames_of(clip, slice(0, 1)) for clip in bench.clips] if method == "sequential" else []
+        rows.append(_row(bench, f"ours, {method}", runs, heads=[_timed(bench, invert, head) for head in heads]))
+    reference = rows[1]
+    moved = np.concatenate(
+        [np.abs(np.diff(clip.crops_TRRC / 1.0, axis=0)).mean(axis=(1, 2, 3)) for clip in bench.clips]
     )
-    print(f"|{' --- |' * 12}")
+    print(
+        f"{len(bench.clips)} tracks, frames {bench.first} to {bench.first + bench.n_frames - 1}, "
+        f"{bench.clips[0].crop_px} px, {bench.loss.name} loss; neighbours differ by {moved.mean():.1f} grey levels "
+        f"({moved.min():.1f} to {moved.max():.1f})"
+    )
+    print(
+        "| method | evaluations a frame | PSNR mean | PSNR worst | loss mean | loss worst | flicker | acceleration "
+        "| Mahalanobis | s a frame | evaluations of R2 | time of R2 | acceleration of R2 |"
+    )
+    print(f"|{' --- |' * 13}")
     for row in rows:
-        flicker = float("nan") if row.flicker is None else row.flicker
-        acceleration = row.acceleration or float("nan")
         print(
-            f"| {row.name} | {row.later_evaluations:.1f} | {row.psnr.mean():.2f} | {row.psnr.min():.2f} "
-            f"| {row.loss.mean():.5f} | {row.loss.max():.5f} | {flicker:.2f} | {acceleration:.1f} "
-            f"| {row.later_seconds:.2f} | 1/{reference.later_evaluations / row.later_evaluations:.1f} "
-            f"| 1/{reference.later_seconds / row.later_seconds:.1f} "
-            f"| 1/{(reference.acceleration or 0) / acceleration:.1f} |",
+            f"| {row.name} | {row.evaluations:.1f} | {row.psnr.mean():.2f} | {row.psnr.min():.2f} "
+            f"| {row.loss.mean():.5f} | {row.loss.max():.5f} | {row.flicker:.2f} | {row.acceleration:.1f} "
+            f"| {row.mahalanobis:.0f} | {row.seconds:.2f} | 1/{reference.evaluations / row.evaluations:.1f} "
+            f"| 1/{reference.seconds / row.seconds:.1f} | 1/{reference.acceleration / row.acceleration:.1f} |",
             flush=True,
         )
 
 
-def _row(bench: Bench, name: str, invert: Callable[[TrackClip], LatentClip], clips: list[TrackClip]) -> Row:
-    """Frames after the first cost what the track costs less what its first frame costs alone."""
-    found, later_evaluations, later_s, n_later, total_s = [], 0, 0.0, 0, 0.0
-    for clip in clips:
-        whole, whole_s, whole_evaluations = _timed(bench, invert, clip)
-        n = clip.track.n_frames
-        if "sequential" in name:
-            _, first_s, first_evaluations = _timed(bench, invert, frames_of(clip, slice(0, 1)))
-            later_s += whole_s - first_s
-            later_evaluations += whole_evaluations - first_evaluations
-            n_later += n - 1
-        else:  # every frame costs alike
-            later_s += whole_s
-            later_evaluations += whole_evaluations
-            n_later += n
-        total_s += whole_s
-        found.append(whole)
-
-    motions = [x.motion for x in found]
+def _row(
+    bench: Bench,
+    name: str,
+    runs: list[tuple[LatentClip, float, int]],
+    *,
+    heads: Sequence[tuple[LatentClip, float, int]] = (),
+) -> Row:
+    """Takes: `heads`, the first frames alone, whose cost is then left out."""
+    found = [latents for latents, _, _ in runs]
+    n_frames = sum(latents.track.n_frames for latents in found) - len(heads)
     return Row(
         name=name,
-        later_evaluations=later_evaluations / n_later,
+        evaluations=(sum(n for _, _, n in runs) - sum(n for _, _, n in heads)) / n_frames,
+        seconds=(sum(s for _, s, _ in runs) - sum(s for _, s, _ in heads)) / n_frames,
         psnr=np.concatenate([x.psnr for x in found]),
-        loss=np.concatenate([bench.losses(clip, x) for clip, x in zip(clips, found, strict=True)]),
+        loss=np.concatenate([bench.losses(clip, x) for clip, x in zip(bench.clips, found, strict=True)]),
         flicker=_over([x.change_error for x in found], [x.change for x in found]),
-        acceleration=_over([x.turn for x in motions], [x.turn_s for x in motions]),
-        seconds=total_s,
-        later_seconds=later_s / n_later,
+        acceleration=_over([x.motion.turn for x in found], [x.motion.turn_s for x in found]),
+        mahalanobis=float(np.mean([bench.tools.prior.mahalanobis(torch.from_numpy(x.w_TLD)).mean() for x in found])),
     )
 
 
-def _over(above: list[NDArray[np.float32]], below: list[NDArray[np.float32]]) -> float | None:
-    return ratio_of_sums(np.concatenate(above), np.concatenate(below))
+def _one(invert: Inverter) -> Callable[[TrackClip], LatentClip]:
+    return lambda clip: invert([clip])[0]
+
+
+def _over(above: list[NDArray[np.float32]], below: list[NDArray[np.float32]]) -> float:
+    return ratio_of_sums(np.concatenate(above), np.concatenate(below)) or float("nan")
 
 
 def _timed(bench: Bench, invert: Callable[[TrackClip], LatentClip], clip: TrackClip) -> tuple[LatentClip, float, int]:
@@ -177,39 +202,62 @@ def _timed(bench: Bench, invert: Callable[[TrackClip], LatentClip], clip: TrackC
     return found, time.process_time() - start, bench.loss.evaluations
 
 
-def scene(bench: Bench, n_frames: int) -> None:
+def scene(bench: Bench) -> None:
     """Every third frame is held out; the path is sampled at its time."""
-    fit = InvertScene(bench.generator, InversionSettings(method="scene"), loss=bench.loss, prior=bench.prior)
-    print("| track | latents | frames | PSNR of unseen frames | R2 on those frames | difference |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for i, track in enumerate(_tracks(n_frames)):
-        clip = frames_of(track, slice(0, n_frames))
-        unseen = np.arange(1, n_frames - 1, 3)
-        seen = np.setdiff1d(np.arange(n_frames), unseen)
+    fit = InvertScene(bench.tools, bench.settings, SceneSettings())
+    print(
+        "| track | latents | frames | evaluations a frame | PSNR of unseen frames | R2 on those frames | difference |"
+    )
+    print(f"|{' --- |' * 7}")
+    for i, (clip, (by_r2, _, _)) in enumerate(zip(bench.clips, bench.by_r2, strict=True)):
+        unseen = np.arange(1, bench.n_frames - 1, 3)
+        seen = np.setdiff1d(np.arange(bench.n_frames), unseen)
+        bench.loss.evaluations = 0
         path = fit.fit(frames_of(clip, seen))
+        evaluations = bench.loss.evaluations / len(seen)
         held = frames_of(clip, unseen)
-        w_TLD = torch.from_numpy(path.at(held.track.pts_us))
-        ours = latent_clip(held, w_TLD, bench.generator, loss=bench.loss, prior=bench.prior).psnr.mean()
-        theirs = bench.projected(R2)(held).psnr.mean()
+        ours = latent_clip(held, torch.from_numpy(path.at(held.track.pts_us)), bench.tools).psnr.mean()
+        theirs = by_r2.psnr[unseen].mean()
         print(
-            f"| {i} | {len(path.pts_us)} | {len(seen)} | {ours:.2f} | {theirs:.2f} | {ours - theirs:+.2f} |", flush=True
+            f"| {i} | {len(path.pts_us)} | {len(seen)} | {evaluations:.0f} | {ours:.2f} | {theirs:.2f} "
+            f"| {ours - theirs:+.2f} |",
+            flush=True,
         )
 
 
-def known(bench: Bench, n_frames: int) -> None:
+def cut(bench: Bench) -> None:
+    """Two shots, one after the other: smoothing over the cut would show in the latents and in the pictures."""
+    half = bench.n_frames // 2
+    before, after = (frames_of(clip, slice(i * half, (i + 1) * half)) for i, clip in enumerate(bench.clips))
+    invert = bench.ours("sequential")
+    pair, alone = [found.w_TLD for found in invert([before, after])], invert([after])[0].w_TLD
+    p_TLD = bench.tools.prior.whiten(torch.from_numpy(np.concatenate(pair)))
+    steps = p_TLD.diff(dim=0).square().mean(dim=(1, 2)).sqrt().numpy()
+    inside = np.delete(steps, half - 1)
+    psnr = np.concatenate([found.psnr for found in invert([before, after])])
+    print(
+        f"two shots of {half} frames: latents move {steps[half - 1]:.2f} over the cut, at most {inside.max():.2f} "
+        f"inside a shot; PSNR of the last frame before it {psnr[half - 1]:.2f}, of the first after it {psnr[half]:.2f}, "
+        f"of all {psnr.mean():.2f}; latents after it differ by {np.abs(pair[1] - alone).max():g} from those of the shot "
+        "alone"
+    )
+
+
+def known(bench: Bench) -> None:
     """Latents that exist: straight, bent, with a cut, curved, and the straight one through JPEG."""
-    space = StyleSpace(bench.generator)
-    w_TLD = walks(bench.generator, n_frames, seed=SEED)
+    generator, n_frames = bench.tools.generator, bench.n_frames
+    space = StyleSpace(generator)
+    w_TLD = walks(generator, n_frames, seed=SEED)
     print("| latents | method | PSNR mean | PSNR worst | style error | knots | true knots | found | right |")
     print(f"|{' --- |' * 9}")
     for name, (true_TLD, cut, bends) in w_TLD.items():
-        crops = pictures_of(bench.generator, true_TLD)
+        crops = pictures_of(generator, true_TLD)
         if name.endswith("JPEG"):
             crops = np.stack([through_jpeg(crop) for crop in crops])
         pieces = [slice(0, n_frames)] if cut is None else [slice(0, cut), slice(cut, n_frames)]
         clip = crops_clip(crops)
         for method in ("sequential", "scene"):
-            parts = [bench.ours(method)(frames_of(clip, piece)) for piece in pieces]
+            parts = bench.ours(method)([frames_of(clip, piece) for piece in pieces])
             found_TLD = torch.from_numpy(np.concatenate([part.w_TLD for part in parts]))
             psnr = np.concatenate([part.psnr for part in parts])
             error = float(space.error(found_TLD, true_TLD).mean())
@@ -228,51 +276,33 @@ def _knots(part: LatentClip) -> list[int]:
     return [] if part.knot_T is None else np.flatnonzero(part.knot_T).tolist()
 
 
-def speed(n_frames: int) -> None:
+def speed(bench: Bench) -> None:
     """Frames per second of one core, first frame included; random weights at 256 px, as long as none are trained."""
     print("| generator | method | frames a second |")
     print("| --- | --- | --- |")
-    (clip, *_) = _tracks(n_frames)
-    for name in ("puppet-128", "random-256"):
-        bench = _bench(name)
-        px = bench.generator.resolution
-        crops = np.stack([np.asarray(Image.fromarray(c).resize((px, px))) for c in clip.crops_TRRC[:n_frames]])
+    for name in (bench.name, "random-256"):
+        sized = replace(bench, name=name)
         for method in METHODS:
-            _, spent_s, _ = _timed(bench, bench.ours(method), crops_clip(crops))
-            print(f"| {name} | {method} | {n_frames / spent_s:.2f} |", flush=True)
-
-
-def _tracks(n_frames: int) -> list[TrackClip]:
-    """Two tracks of at least so many frames, of different shots."""
-    clips, _ = movie_clips(SEED, seconds=8.0, px=128)
-    return [clip for clip in clips if clip.track.n_frames >= n_frames][:2]
-
-
-def _bench(name: str) -> Bench:
-    generator = load_generator(name)
-    loss = CountingLoss(LossSettings(), resolution=generator.resolution)
-    return Bench(generator=generator, name=name, loss=loss, prior=latent_prior(generator))
+            invert = _one(sized.ours(method))
+            _, spent_s, _ = _timed(sized, invert, sized.clips[0])
+            print(f"| {name} | {method} | {bench.n_frames / spent_s:.2f} |", flush=True)
 
 
 def main() -> None:
     """Print the tables that were asked for."""
+    parts = {"methods": methods, "scene": scene, "cut": cut, "known": known, "speed": speed}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="methods, scene, known, speed; all when none is named")
+    parser.add_argument("parts", nargs="*", choices=[*parts, []], help="All when none is named.")
     parser.add_argument("--generator", default="puppet-128")
-    parser.add_argument("--frames", type=int, default=12, help="Of each track.")
+    parser.add_argument("--first", type=int, default=20, help="Of the frames of each track.")
+    parser.add_argument("--frames", type=int, default=16, help="Of each track.")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    bench = _bench(args.generator)
-    parts: dict[str, Callable[[], None]] = {
-        "methods": lambda: methods(bench, args.frames),
-        "scene": lambda: scene(bench, args.frames),
-        "known": lambda: known(bench, args.frames),
-        "speed": lambda: speed(args.frames),
-    }
+    bench = Bench(name=args.generator, first=args.first, n_frames=args.frames)
     print(describe_machine())
     for name in args.parts or parts:
         print()
-        parts[name]()
+        parts[name](bench)
 
 
 if __name__ == "__main__":

@@ -78,9 +78,9 @@ def inversion(generator_name: str, encoder: str, out: Path) -> None:
     clip = stills(random_faces(SEED, N_CROPS), px=generator.resolution)
     ways = {
         "naive, 300 steps (29.5 dB)": InversionSettings(method="naive", encoder="none", first_steps=300),
-        # one step at almost no rate is the guess itself, rounded and measured as every latent is
+        # the first evaluation looks where the guess is: rounded and measured as every latent is
         "encoder alone (24 dB)": InversionSettings(
-            method="naive", encoder=encoder, encoder_steps=1, encoder_learning_rate=1e-9
+            method="naive", encoder=encoder, encoder_steps=1
         ),
         f"encoder and {STEPS_AFTER} steps (28 dB)": InversionSettings(
             method="naive", encoder=encoder, encoder_steps=STEPS_AFTER

@@ -146,7 +146,7 @@ class LatentClip:
     change: NDArray[np.float32]  # (T,) mean |I_t - I_t-1|, in [0, 255]; 0 at the first frame
     motion: Motion  # of the whitened latents
     noise_TP: NDArray[np.float32] | None = None  # (T, P) packed maps that belong to the latents; None: the generator's
-    knot_T: NDArray[np.bool_] | None = None  # (T,) scene: where the path may bend; between, w is linear in pts_us
+    knot_T: NDArray[np.bool_] | None = None  # (T,) scene: where the path may bend; between, it is linear in pts_us
 
     def __post_init__(self) -> None:
         lengths = {len(a) for a in (self.w_TLD, self.psnr, self.change_error, self.change, self.motion.step)}

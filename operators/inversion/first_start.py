@@ -6,11 +6,16 @@ N pictures, L style layers, D style width, R side in pixels.
 from torch import Tensor
 
 from operators.inversion.encoder import first_guess
-from operators.inversion.fit_latents import as_projected, fit_latents, from_an_encoder, from_the_mean
+from operators.inversion.fit_by_adam import Descent, as_projected, fit_by_adam, with_noise_maps
+from operators.inversion.fit_by_lbfgs import fit_by_lbfgs
 from operators.inversion.frame_loss import Targets
 from operators.inversion.tools import InversionTools
 from operators.stylegan.w_statistics import w_statistics
 from schemas.config import InversionSettings
+
+# Spreads per coordinate, before L-BFGS remembers anything: what a face moves from frame to frame. From the mean, ten
+# times as much ends alike.
+FIRST_MOVE = 0.02
 
 
 class FirstStart:
@@ -23,24 +28,28 @@ class FirstStart:
     def __init__(self, tools: InversionTools, settings: InversionSettings, *, lanes: int) -> None:
         self.tools, self.lanes = tools, lanes
         self.space = settings.space
-        spread = w_statistics(tools.generator).spread
+        self.spread = w_statistics(tools.generator).spread
+        self.evaluations = settings.first_steps if tools.encoder is None else settings.encoder_steps
+        self.adam: Descent | None = None
         if settings.preset == "projector":
-            self.descent = as_projected(
-                steps=settings.first_steps, spread=spread, w_dim=tools.generator.w_dim, seed=tools.seed
+            self.adam = as_projected(
+                steps=self.evaluations, spread=self.spread, w_dim=tools.generator.w_dim, seed=tools.seed
             )
-        elif tools.encoder is None:
-            rate = settings.learning_rate * spread
-            self.descent = from_the_mean(steps=settings.first_steps, learning_rate=rate)
-        else:
-            rate = settings.encoder_learning_rate * spread
-            self.descent = from_an_encoder(steps=settings.encoder_steps, learning_rate=rate)
+        elif settings.noise:
+            self.adam = with_noise_maps(steps=self.evaluations, learning_rate=settings.learning_rate * self.spread)
 
     def __call__(self, targets: Targets, *, noise: list[Tensor] | None = None) -> Tensor:
         """(N, L, D). Takes: `noise` maps to be optimised with the latents, changed in place."""
         w_NSD = self.guess(targets.picture_N3RR)
         if self.space == "w":
             w_NSD = w_NSD.mean(dim=1, keepdim=True)
-        found = fit_latents(self.tools, targets, w_NSD, self.descent, lanes=self.lanes, noise=noise)
+        if self.adam is not None:
+            found = fit_by_adam(self.tools, targets, w_NSD, self.adam, lanes=self.lanes, noise=noise)
+        else:
+            first_move = FIRST_MOVE * self.spread
+            found = fit_by_lbfgs(
+                self.tools, targets, w_NSD, evaluations=self.evaluations, first_move=first_move, lanes=self.lanes
+            )
         return found.expand(-1, self.tools.generator.num_ws, -1)
 
     def guess(self, picture_N3RR: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
+from operators.inversion.first_start import FIRST_MOVE
 from operators.inversion.frame_loss import Targets
 from operators.inversion.lbfgs import Lbfgs
 from operators.inversion.tools import InversionTools
@@ -17,7 +18,6 @@ from schemas.config import InversionSettings
 # Evaluations between two looks at the values, the only moments at which the device is waited for. A frame takes a
 # multiple of it.
 LOOK = 3
-_FIRST_MOVE = 0.02  # spreads per coordinate, before anything is remembered: what a face moves from frame to frame
 _COARSE, _MIDDLE = 4, 8  # layers up to 8 px and up to 32 px: Karras et al. 2019, arXiv:1812.04948, section 3.1
 
 
@@ -49,7 +49,7 @@ class FollowFrames:
         self.evaluations = [0] * lanes  # for the frame that a lane is at
         self._last = [torch.inf] * lanes
         self._is_new = [True] * lanes
-        first_move = _FIRST_MOVE * w_statistics(generator).spread
+        first_move = FIRST_MOVE * w_statistics(generator).spread
         self.rows = Lbfgs(self._evaluate, self.w_BLD.flatten(1), first_move=first_move)
 
     def begin(self, lane: int, w_LD: Tensor) -> None:
@@ -89,11 +89,8 @@ class FollowFrames:
         assert self.targets is not None
         w_BLD = x_BK.reshape(self.w_BLD.shape)
         loss_B, slope_BLD = self.tools.evaluate(w_BLD, self.targets)
-        w_BLD.requires_grad_(True)
-        move_BL = (self.prior.whiten(w_BLD) - self.anchor_BLD).square().mean(dim=2)
-        price_B = (move_BL * self.price_L).sum(dim=1)
-        (price_slope_BLD,) = torch.autograd.grad(price_B.sum(), w_BLD)
-        return loss_B + price_B.detach(), (slope_BLD + price_slope_BLD).flatten(1)
+        price_B, price_slope_BLD = self.prior.price_away(w_BLD, self.anchor_BLD, self.price_L)
+        return loss_B + price_B, (slope_BLD + price_slope_BLD).flatten(1)
 
 
 def _lengths(ends: tuple[int, ...], n: int) -> list[int]:

@@ -32,6 +32,7 @@ from operators.inversion.knots import (
 from operators.inversion.latent_clip import latent_clip, require_resolution
 from operators.inversion.scene_descent import KnotPath, PathDescent
 from operators.inversion.scene_path import ScenePath
+from operators.inversion.scene_residual import off_the_path
 from operators.inversion.tools import InversionTools
 from schemas.clips import LatentClip, TrackClip
 from schemas.config import InversionSettings, SceneSettings
@@ -41,6 +42,8 @@ _UNSEEN = 4.0  # mean squared error of two grey levels, 42 dB: films are no bett
 
 class InvertScene:
     """TrackClips -> LatentClips whose latents lie on a path of straight pieces, by time and not by frame number.
+
+    With `scene.residual`, frames between the knots also leave it by a small step of their own.
 
     Takes: crops at the generator's resolution.
     Gives: bits of w that depend on the clip alone (its frames, times and key) and on the seed.
@@ -59,8 +62,19 @@ class InvertScene:
 
     def _invert(self, clip: TrackClip) -> LatentClip:
         path, pts_us = self.fit(clip), clip.track.pts_us
-        w_TLD = torch.from_numpy(path.at(pts_us))
-        return latent_clip(clip, w_TLD, self.tools, knot_T=np.isin(pts_us, path.pts_us))
+        w_TLD = torch.from_numpy(path.at(pts_us)).to(self.tools.device)
+        knot_T = np.isin(pts_us, path.pts_us)
+        if self.scene.residual:  # none at the knots: their rows are the path, for whoever samples it at other times
+            off = np.flatnonzero(~knot_T)
+            w_TLD[off] = off_the_path(
+                self.tools,
+                clip,
+                off,
+                w_TLD[off],
+                weight=self.scene.residual_weight,
+                evaluations=self.scene.residual_evaluations,
+            )
+        return latent_clip(clip, w_TLD, self.tools, knot_T=knot_T)
 
     def fit(self, clip: TrackClip) -> ScenePath:
         """The path alone. Takes, Gives, Raises: as the call, but latents that are not finite are given back."""

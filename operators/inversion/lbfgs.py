@@ -13,8 +13,9 @@ from torch import Tensor
 Evaluate = Callable[[Tensor], tuple[Tensor, Tensor]]
 """(B, K) -> values (B,) and slopes (B, K); row b of both follows from row b alone."""
 
-# Moves remembered. Twice as many end no lower within 30 evaluations, and cost twice the memory.
-HISTORY = 10
+# Moves remembered: 50 evaluations from an encoder's guess end at 30.2 dB with 10, 30.5 with 30, 30.6 with 60; 200 of
+# them at 31.8, 32.2, 32.4 (puppet-128). Its cost, 50 products of a latent's length, is a thirtieth of an evaluation's.
+HISTORY = 50
 _ARMIJO = 1e-4  # share of the promised decrease that a move has to bring: the usual one
 _SHRINK = (0.1, 0.5)  # a refused move is tried again this much shorter: never a tenth of it, never more than half
 _CURVED = 1e-10  # of |y|^2: below, rounding has taken the curvature, and remembering it would divide by noise

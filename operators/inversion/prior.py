@@ -62,6 +62,17 @@ class LatentPrior:
         """
         return self.whiten(w_NLD).square().mean(dim=-1)
 
+    def price_away(self, w_NLD: Tensor, anchor_NLD: Tensor, price_L: Tensor) -> tuple[Tensor, Tensor]:
+        """What latents pay for being away from whitened anchors, and its slope: (N,) and (N, L, D).
+
+        The mean over D of squared whitened distances, times a price for each layer, summed over the layers.
+        """
+        w_NLD = w_NLD.detach().requires_grad_(True)
+        away_NL = (self.whiten(w_NLD) - anchor_NLD).square().mean(dim=2)
+        price_N = (away_NL * price_L).sum(dim=1)
+        (slope_NLD,) = torch.autograd.grad(price_N.sum(), w_NLD)
+        return price_N.detach(), slope_NLD
+
     def to(self, device: str | torch.device) -> Self:
         """The same numbers on another device."""
         return type(self)(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})

@@ -1,6 +1,7 @@
-"""Walk latents downhill until their pictures are the wanted ones. Frozen generator, gradients to the latents only.
+"""Walk latents downhill by Adam: NVIDIA's projector, and whoever changes noise maps with the latents.
 
-N pictures, L style layers, D style width, S = L rows of a latent, or 1 in W, R side in pixels.
+N pictures, L style layers, D style width, S = L rows of a latent, or 1 in W.
+Maps are brought back to mean 0 and variance 1 after each step, which would spoil what L-BFGS remembers.
 """
 
 import math
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from operators.inversion.frame_loss import Targets
+from operators.inversion.lanes import full_batches
 from operators.inversion.noise_maps import noise_regularity, renormalise_noise_maps
 from operators.inversion.tools import InversionTools
 
@@ -31,27 +33,14 @@ class Descent:
     learning_rate: float  # of each coordinate of w
     rise: float  # share of the steps in which the rate rises; Adam's first steps are as large however small the slope
     fall: float = 1.0  # share of the steps in which it falls to 0, along a cosine
-    beta1: float = 0.9  # momentum
     beta2: float = _BETA2
     shake: float = 0.0  # noise added to w at first, per coordinate: it finds what a straight way down walks past
     seed: int = 0  # of that noise
 
 
-def from_the_mean(*, steps: int, learning_rate: float) -> Descent:
-    """A start far from the goal: nothing to spoil, so almost no ramp (that of Karras et al. 2020), full momentum."""
+def with_noise_maps(*, steps: int, learning_rate: float) -> Descent:
+    """A start far from the goal: almost no ramp, full momentum."""
     return Descent(steps=steps, learning_rate=learning_rate, rise=0.05)
-
-
-def from_an_encoder(*, steps: int, learning_rate: float) -> Descent:
-    """A start with the right face and colours: a ramp keeps them, full momentum still has some way to go."""
-    return Descent(steps=steps, learning_rate=learning_rate, rise=0.2)
-
-
-def from_a_neighbour(*, steps: int, learning_rate: float) -> Descent:
-    """A start next to the goal: a long ramp keeps what is already right (flicker 1.1 against 2.3 of the film's with a
-    short one), little momentum does not overshoot (a quarter less latent jitter at equal error).
-    """
-    return Descent(steps=steps, learning_rate=learning_rate, rise=0.5, beta1=0.5)
 
 
 def as_projected(*, steps: int, spread: float, w_dim: int, seed: int) -> Descent:
@@ -63,7 +52,7 @@ def as_projected(*, steps: int, spread: float, w_dim: int, seed: int) -> Descent
     )
 
 
-def fit_latents(
+def fit_by_adam(
     tools: InversionTools,
     targets: Targets,
     start_NSD: Tensor,
@@ -74,19 +63,14 @@ def fit_latents(
 ) -> Tensor:
     """Latents whose pictures are near the targets.
 
-    Descent is chaotic: two runs that differ in the last bit end 0.1 dB and a whole spread of w apart. Kernels for
-    another batch size round differently, so every batch has exactly `lanes` rows, the last one filled up with copies.
-    Then a row's bits follow from its own target and start, whoever else is in the batch, and wherever it stands.
-
     Takes: latents to start from, with S = 1 one style for all layers; `noise`: maps (N, 1, H, W)
     of each convolution, which are optimised too and changed in place; None: the generator's own.
     Gives: (N, S, D). The loop never waits for the device.
     Not promised: finite numbers; the caller looks at all frames at once. Equal bits for another `lanes`.
     """
     n = len(targets)
-    rows = torch.arange(-(-n // lanes) * lanes, device=start_NSD.device).clamp_max(n - 1)
     parts = []
-    for batch in torch.split(rows, lanes):
+    for batch in full_batches(n, lanes, start_NSD.device):
         maps = None if noise is None else [x_N1HW[batch] for x_N1HW in noise]
         parts.append(_descend(tools, targets.rows(batch), start_NSD[batch], descent, maps))
         for whole, part in zip(noise or [], maps or [], strict=True):
@@ -100,7 +84,7 @@ def _descend(
     generator = tools.generator
     w_NSD = start_NSD.clone().requires_grad_(True)
     unknowns = [w_NSD, *(x_N1HW.requires_grad_(True) for x_N1HW in maps or [])]
-    adam = torch.optim.Adam(unknowns, lr=descent.learning_rate, betas=(descent.beta1, descent.beta2))
+    adam = torch.optim.Adam(unknowns, lr=descent.learning_rate, betas=(0.9, descent.beta2))
     shaking = torch.Generator().manual_seed(descent.seed)
     for step in range(descent.steps):
         shaken_NSD = w_NSD
@@ -111,6 +95,7 @@ def _descend(
             shaken_NSD = w_NSD + width * draw_SD
         w_NLD = shaken_NSD.expand(-1, generator.num_ws, -1)
         loss_N = tools.loss(generator.synthesis(w_NLD, noise=maps or "const"), targets)
+        loss_N = loss_N + tools.prior_weight * tools.prior.mahalanobis(w_NLD).mean(dim=1)
         if maps:
             loss_N = loss_N + _NOISE_WEIGHT * noise_regularity(maps)
         slopes = torch.autograd.grad(loss_N.sum(), unknowns)  # a sum: each picture's slope knows only itself
