@@ -17,13 +17,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.known_walks import pictures_of, through_jpeg, walks
+from benchmarks.known_walks import Walk, pictures_of, through_jpeg, walks
 from benchmarks.machine import describe_machine
 from benchmarks.puppet_clips import crops_clip, frames_of, movie_clips
 from benchmarks.reference_projectors import R1, R2, R3, Projector, project
@@ -99,11 +100,6 @@ class Bench:
             found.append(project(self.tools.generator, partial(self.loss, targets=targets), projector, seed=t))
         return latent_clip(clip, torch.cat(found), self.tools)
 
-    @cached_property
-    def by_r2(self) -> list[tuple[LatentClip, float, int]]:
-        """With its time and evaluations, for all parts that compare with it."""
-        return [_timed(self, partial(self.projected, R2), clip) for clip in self.clips]
-
     def losses(self, clip: TrackClip, found: LatentClip) -> NDArray[np.float64]:
         """(T,) of the stored latents: the perceptual loss that all of them minimised."""
         values = []
@@ -131,11 +127,10 @@ class Row:
 
 def methods(bench: Bench) -> None:
     """The table of the issue: references, then ours."""
-    rows = [
-        _row(bench, R1.name, [_timed(bench, partial(bench.projected, R1), clip) for clip in bench.clips]),
-        _row(bench, R2.name, bench.by_r2),
-        _row(bench, R3.name, [_timed(bench, partial(bench.projected, R3), clip) for clip in bench.clips]),
-    ]
+    rows = []
+    for projector in (R1, R2, R3):
+        runs = [_timed(bench, partial(bench.projected, projector), clip) for clip in bench.clips]
+        rows.append(_row(bench, projector.name, runs))
     for method in METHODS:
         invert = _one(bench.ours(method))
         runs = [_timed(bench, invert, clip) for clip in bench.clips]
@@ -209,7 +204,7 @@ def scene(bench: Bench) -> None:
         "| track | latents | frames | evaluations a frame | PSNR of unseen frames | R2 on those frames | difference |"
     )
     print(f"|{' --- |' * 7}")
-    for i, (clip, (by_r2, _, _)) in enumerate(zip(bench.clips, bench.by_r2, strict=True)):
+    for i, clip in enumerate(bench.clips):
         unseen = np.arange(1, bench.n_frames - 1, 3)
         seen = np.setdiff1d(np.arange(bench.n_frames), unseen)
         bench.loss.evaluations = 0
@@ -217,7 +212,7 @@ def scene(bench: Bench) -> None:
         evaluations = bench.loss.evaluations / len(seen)
         held = frames_of(clip, unseen)
         ours = latent_clip(held, torch.from_numpy(path.at(held.track.pts_us)), bench.tools).psnr.mean()
-        theirs = by_r2.psnr[unseen].mean()
+        theirs = bench.projected(R2, held).psnr.mean()
         print(
             f"| {i} | {len(path.pts_us)} | {len(seen)} | {evaluations:.0f} | {ours:.2f} | {theirs:.2f} "
             f"| {ours - theirs:+.2f} |",
@@ -230,50 +225,56 @@ def cut(bench: Bench) -> None:
     half = bench.n_frames // 2
     before, after = (frames_of(clip, slice(i * half, (i + 1) * half)) for i, clip in enumerate(bench.clips))
     invert = bench.ours("sequential")
-    pair, alone = [found.w_TLD for found in invert([before, after])], invert([after])[0].w_TLD
-    p_TLD = bench.tools.prior.whiten(torch.from_numpy(np.concatenate(pair)))
+    pair, (alone,) = invert([before, after]), invert([after])
+    p_TLD = bench.tools.prior.whiten(torch.from_numpy(np.concatenate([found.w_TLD for found in pair])))
     steps = p_TLD.diff(dim=0).square().mean(dim=(1, 2)).sqrt().numpy()
-    inside = np.delete(steps, half - 1)
-    psnr = np.concatenate([found.psnr for found in invert([before, after])])
+    psnr = np.concatenate([found.psnr for found in pair])
+    over, inside = float(steps[half - 1]), float(np.delete(steps, half - 1).max())
+    apart = np.abs(pair[1].w_TLD - alone.w_TLD).max()
     print(
-        f"two shots of {half} frames: latents move {steps[half - 1]:.2f} over the cut, at most {inside.max():.2f} "
-        f"inside a shot; PSNR of the last frame before it {psnr[half - 1]:.2f}, of the first after it {psnr[half]:.2f}, "
-        f"of all {psnr.mean():.2f}; latents after it differ by {np.abs(pair[1] - alone).max():g} from those of the shot "
-        "alone"
+        f"two shots of {half} frames: latents move {over:.2f} over the cut, at most {inside:.2f} inside a shot; PSNR "
+        f"before it {psnr[half - 1]:.2f}, after it {psnr[half]:.2f}, of all frames {psnr.mean():.2f}; latents after it "
+        f"differ by {apart:g} from those of the shot alone"
     )
 
 
 def known(bench: Bench) -> None:
-    """Latents that exist: straight, bent, with a cut, curved, and the straight one through JPEG."""
+    """Latents that exist."""
     generator, n_frames = bench.tools.generator, bench.n_frames
     space = StyleSpace(generator)
-    w_TLD = walks(generator, n_frames, seed=SEED)
-    print("| latents | method | PSNR mean | PSNR worst | style error | knots | true knots | found | right |")
+    print(
+        "| latents | method | evaluations a frame | PSNR mean | worst | style error | knots | corners found | right |"
+    )
     print(f"|{' --- |' * 9}")
-    for name, (true_TLD, cut, bends) in w_TLD.items():
-        crops = pictures_of(generator, true_TLD)
-        if name.endswith("JPEG"):
+    for name, walk in walks(generator, n_frames, seed=SEED).items():
+        crops = pictures_of(generator, walk.w_TLD)
+        if walk.through_jpeg:
             crops = np.stack([through_jpeg(crop) for crop in crops])
-        pieces = [slice(0, n_frames)] if cut is None else [slice(0, cut), slice(cut, n_frames)]
-        clip = crops_clip(crops)
+        ends = [0, n_frames] if walk.cut is None else [0, walk.cut, n_frames]
+        shots = [frames_of(crops_clip(crops), slice(first, last)) for first, last in pairwise(ends)]
         for method in ("sequential", "scene"):
-            parts = bench.ours(method)([frames_of(clip, piece) for piece in pieces])
-            found_TLD = torch.from_numpy(np.concatenate([part.w_TLD for part in parts]))
+            bench.loss.evaluations = 0
+            parts = bench.ours(method)(shots)
+            evaluations = bench.loss.evaluations / n_frames
             psnr = np.concatenate([part.psnr for part in parts])
-            error = float(space.error(found_TLD, true_TLD).mean())
-            knots = ""
-            if method == "scene":
-                at = [piece.start + k for piece, part in zip(pieces, parts, strict=True) for k in _knots(part)]
-                hit = sum(min((abs(k - b) for k in at), default=99) <= 1 for b in bends)
-                right = sum(min(abs(k - b) for b in bends) <= 1 for k in at)
-                knots = f"{len(at)} | {len(bends)} | {hit / len(bends):.0%} | {right / len(at):.0%}"
-            else:
-                knots = " | | | "
-            print(f"| {name} | {method} | {psnr.mean():.1f} | {psnr.min():.1f} | {error:.2f} | {knots} |", flush=True)
+            error = float(
+                space.error(torch.from_numpy(np.concatenate([part.w_TLD for part in parts])), walk.w_TLD).mean()
+            )
+            print(
+                f"| {name} | {method} | {evaluations:.0f} | {psnr.mean():.1f} | {psnr.min():.1f} | {error:.2f} "
+                f"| {_knots_against(walk, parts)} |",
+                flush=True,
+            )
 
 
-def _knots(part: LatentClip) -> list[int]:
-    return [] if part.knot_T is None else np.flatnonzero(part.knot_T).tolist()
+def _knots_against(walk: Walk, parts: list[LatentClip]) -> str:
+    """How many there are; how many corners have one within a frame (recall), how many stand at a corner (precision)."""
+    if any(part.knot_T is None for part in parts):
+        return "every frame | | "
+    at = np.flatnonzero(np.concatenate([part.knot_T for part in parts if part.knot_T is not None]))
+    near_TK = np.abs(at[:, None] - np.asarray(walk.corners)) <= 1
+    found, right = near_TK.any(axis=0), near_TK.any(axis=1)
+    return f"{len(at)} | {found.sum()} of {len(found)} | {right.sum()} of {len(right)}"
 
 
 def speed(bench: Bench) -> None:

@@ -4,6 +4,7 @@ T frames, L style layers, D style width, R side in pixels.
 """
 
 import io
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,31 +12,49 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from operators.inversion.knots import hat_weights
 from operators.stylegan.generator import Generator
 
+_SHARE = 0.4  # of the way to another sample, per piece: about what a head does in half a second
 
-def walks(generator: Generator, n: int, *, seed: int) -> dict[str, tuple[Tensor, int | None, list[int]]]:
-    """Latents (T, L, D), a cut, and the frames where straight pieces end."""
+
+@dataclass(frozen=True, kw_only=True)
+class Walk:
+    """Latents and where they bend."""
+
+    w_TLD: Tensor
+    corners: list[int]  # frames between which the latents are straight, ends included
+    cut: int | None = None  # first frame of the second shot
+    through_jpeg: bool = False
+
+
+def walks(generator: Generator, n: int, *, seed: int) -> dict[str, Walk]:
+    """Straight, bent, with a cut, curved (a quadratic Bezier curve), and through JPEG."""
     source = torch.Generator().manual_seed(seed)
-    a, b, c, d = generator.mapping(torch.randn(4, generator.z_dim, generator=source), truncation_psi=0.7)
+    goals = generator.mapping(torch.randn(4, generator.z_dim, generator=source), truncation_psi=0.7)
+    a, b, c, d = goals
+    towards_b, towards_c = torch.lerp(a, b, _SHARE), torch.lerp(torch.lerp(a, b, _SHARE), c, _SHARE)
+    middle, third = n // 2, n // 3
     t = torch.linspace(0, 1, n)[:, None, None]
-    middle = n // 2
-    rest = n - middle
-    bend = torch.cat((_line(a, b, middle + 1)[:-1], _line(b, c, rest)))
-    cut = torch.cat((_line(a, b, middle), _line(c, d, rest)))
-    curve = (1 - t) ** 2 * a + 2 * t * (1 - t) * b + t**2 * c
-    ends = [0, n - 1]
+    straight = torch.lerp(a, towards_b, t)
+    bent_once, bent_twice = [0, middle, n - 1], [0, third, 2 * third, n - 1]
+    two_shots = torch.cat((straight[:middle], torch.lerp(c, torch.lerp(c, d, _SHARE), t)[:-middle]))
     return {
-        "straight": (_line(a, b, n), None, ends),
-        "bent once": (bend, None, [0, middle, n - 1]),
-        "with a cut": (cut, middle, [0, middle - 1, middle, n - 1]),
-        "curved": (curve, None, ends),
-        "straight, JPEG": (_line(a, b, n), None, ends),
+        "straight": Walk(w_TLD=straight, corners=[0, n - 1]),
+        "bent once": Walk(w_TLD=_through([a, towards_b, towards_c], bent_once), corners=bent_once),
+        "bent twice": Walk(
+            w_TLD=_through([a, towards_b, towards_c, torch.lerp(towards_c, d, _SHARE)], bent_twice), corners=bent_twice
+        ),
+        "with a cut": Walk(w_TLD=two_shots, corners=[0, middle - 1, middle, n - 1], cut=middle),
+        "curved": Walk(w_TLD=(1 - t) ** 2 * a + 2 * t * (1 - t) * towards_b + t**2 * towards_c, corners=[0, n - 1]),
+        "straight, JPEG": Walk(w_TLD=straight, corners=[0, n - 1], through_jpeg=True),
     }
 
 
-def _line(a: Tensor, b: Tensor, n: int) -> Tensor:
-    return torch.lerp(a, b, 0.4 * torch.linspace(0, 1, n)[:, None, None])
+def _through(points: list[Tensor], at: list[int]) -> Tensor:
+    """(T, L, D) from point to point, each reached at its frame."""
+    weights_TK = hat_weights(np.arange(at[-1] + 1), np.asarray(at))
+    return torch.einsum("tk,kld->tld", torch.from_numpy(weights_TK).float(), torch.stack(points))
 
 
 @torch.no_grad()

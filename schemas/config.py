@@ -115,10 +115,10 @@ class SceneSettings(_Settings):
     budget_db: float = Field(0.5, ge=0)
     # What a knot has to gain somewhere, on frames held out. Any freedom hastens the descent and gains a little.
     knot_db: float = Field(1.0, gt=0)
-    # Of the path at the end, at most: the first 250 gain 1 dB on a straight walk, the next 0.4.
-    evaluations: int = Field(1000, ge=1)
+    # Of the path at the end, at most. On puppets 200 end 0.1 to 0.4 dB behind frames that R2 inverts alone, 1000 ahead.
+    evaluations: int = Field(400, ge=1)
     plateau: float = Field(0.01, ge=0)  # share of the error that a draw has to take off, or the descent is over
-    round_evaluations: int = Field(400, ge=1)  # after each change of knots, at most; with 100 straight walks got knots
+    round_evaluations: int = Field(150, ge=1)  # after each change of knots, at most
     round_plateau: float = Field(0.05, ge=0)  # the same, after a change of knots
     evaluations_per_draw: int = Field(50, ge=1)  # 250 gain 0.3 dB in 500 evaluations, but a plateau is then seen late
     # Drawn: frames never seen are 0.1 to 0.5 dB behind; 12 gain 0.3 dB, cost 1.6 times.

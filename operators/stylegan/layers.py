@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from operators.stylegan.modulated_conv import modulated_conv2d, weight_energy
+from operators.stylegan.modulated_conv import in_float32, modulated_conv2d, weight_energy
 
 NoiseMode = Literal["const", "none", "random"]
 
@@ -65,7 +65,9 @@ class StyledConv(nn.Module):
     def forward(self, x_NIHW: Tensor, w_ND: Tensor, noise: NoiseMode | Tensor) -> Tensor:
         """`noise`: a mode, or the maps themselves as (H, W) or (N, 1, H, W)."""
         energy_OI = weight_energy(self.weight) if self.energy_OI is None else self.energy_OI
-        y, scale_NO = modulated_conv2d(x_NIHW, self.weight, self.affine(w_ND), energy_OI=energy_OI, up=self.up)
+        with in_float32(w_ND.device):
+            style_NI = self.affine(w_ND.to(self.affine.weight.dtype))
+        y, scale_NO = modulated_conv2d(x_NIHW, self.weight, style_NI, energy_OI=energy_OI, up=self.up)
         # lrelu(g a) = g lrelu(a) for g > 0, so the gain rides on factors that are small: no pass over pixels for it.
         offset = (self.bias * _GAIN)[:, None, None]
         if isinstance(noise, Tensor):
@@ -91,7 +93,12 @@ class ToRGB(nn.Module):
         self.weight_gain = 1 / math.sqrt(n_in)
 
     def forward(self, x_NIHW: Tensor, w_ND: Tensor) -> Tensor:
-        """(N, I, H, W) -> (N, 3, H, W). Three outputs per pixel: scaling 3 I weights beats scaling I H W features."""
-        weight_N3I = self.weight[:, :, 0, 0] * (self.affine(w_ND) * self.weight_gain)[:, None, :]
-        rgb = torch.baddbmm(self.bias[:, None], weight_N3I, x_NIHW.flatten(2))
+        """(N, I, H, W) -> (N, 3, H, W). Three outputs per pixel: scaling 3 I weights beats scaling I H W features.
+
+        Gives: float32 whatever the features are: 8 bits of colour end at 45 dB.
+        """
+        with in_float32(w_ND.device):
+            style_NI = self.affine(w_ND.to(self.affine.weight.dtype)) * self.weight_gain
+            weight_N3I = self.weight[:, :, 0, 0] * style_NI[:, None, :]
+            rgb = torch.baddbmm(self.bias[:, None], weight_N3I, x_NIHW.flatten(2).to(weight_N3I.dtype))
         return rgb.reshape(len(rgb), 3, *x_NIHW.shape[2:])

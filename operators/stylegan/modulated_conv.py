@@ -4,6 +4,8 @@ N pictures, I channels in, O channels out, H and W pixels, K kernel side.
 Source: Karras et al. 2020, arXiv:1912.04958, section 2.2, equations 1 to 3.
 """
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -11,6 +13,13 @@ from torch.nn import functional as F  # noqa: N812
 from operators.stylegan.resample import blur_after_transpose
 
 _EPSILON = 1e-8  # equation 3, against division by zero
+
+
+def in_float32(device: torch.device) -> AbstractContextManager[object]:
+    """Out of autocast, where it is on: for what is small, and shows when it is rounded to 8 bits."""
+    if device.type != "meta" and torch.is_autocast_enabled(device.type):  # meta: not a device of autocast
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 def weight_energy(weight_OIKK: Tensor) -> Tensor:
@@ -28,10 +37,11 @@ def modulated_conv2d(
         sum_ik (s_i w_oik)^2 = sum_i s_i^2 (sum_k w_oik^2)
 
     Gives: the convolution (N, O, H, W), twice the size with `up`, and what it is still to be multiplied with, (N, O):
-    the caller joins that product with the ones it has to do anyway.
+    the caller joins that product with the ones it has to do anyway. Under autocast the convolution is in its type.
     """
     scaled = x_NIHW * style_NI.to(x_NIHW.dtype)[:, :, None, None]
-    scale_NO = torch.rsqrt(F.linear(style_NI.square(), energy_OI, None) + _EPSILON)
+    with in_float32(style_NI.device):
+        scale_NO = torch.rsqrt(F.linear(style_NI.square(), energy_OI, None) + _EPSILON)
     if up:
         y = blur_after_transpose(F.conv_transpose2d(scaled, weight_OIKK.transpose(0, 1), stride=2))
     else:
