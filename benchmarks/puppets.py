@@ -79,9 +79,7 @@ def inversion(generator_name: str, encoder: str, out: Path) -> None:
     ways = {
         "naive, 300 steps (29.5 dB)": InversionSettings(method="naive", encoder="none", first_steps=300),
         # the first evaluation looks where the guess is: rounded and measured as every latent is
-        "encoder alone (24 dB)": InversionSettings(
-            method="naive", encoder=encoder, encoder_steps=1
-        ),
+        "encoder alone (24 dB)": InversionSettings(method="naive", encoder=encoder, encoder_steps=1),
         f"encoder and {STEPS_AFTER} steps (28 dB)": InversionSettings(
             method="naive", encoder=encoder, encoder_steps=STEPS_AFTER
         ),

@@ -3,9 +3,13 @@
 N pictures, L style layers, D style width.
 """
 
+import os
+import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -17,6 +21,7 @@ from operators.inversion.frame_loss import FrameLoss, Targets
 from operators.inversion.prior import LatentPrior, latent_prior
 from operators.stylegan.generator import Generator
 from schemas.config import InversionSettings, LossSettings
+from schemas.errors import WrongUse
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,9 +63,9 @@ class InversionTools:
             return self._losses_plain
         # Graphs pay where a kernel is shorter than its launch. Shapes are fixed, so that what a batch gets does not
         # depend on which sizes came before it.
-        options = {"triton.cudagraphs": True} if self.device.type == "cuda" else None
+        mode = "reduce-overhead" if self.device.type == "cuda" else None
         losses: Callable[[Tensor, Targets], Tensor] = torch.compile(
-            self._losses_plain, backend=self.compiler, options=options, dynamic=False
+            self._losses_plain, backend=self.compiler, mode=mode, dynamic=False
         )
         return losses
 
@@ -84,10 +89,12 @@ def inversion_tools(
     """The tools that settings name. The generator is frozen and moved to `device`.
 
     Takes: settings whose encoder was chosen by `encoder_of`.
-    Raises: WrongUse when the encoder's file is no whole encoder, or was made for another generator, or when the weights
-    of a perceptual loss are absent or wrong.
+    Raises: WrongUse when the encoder's file is no whole encoder, or was made for another generator, when the weights of
+    a perceptual loss are absent or wrong, or when evaluations are to be compiled and no compiler is there.
     Not promised: a quick answer: the prior takes `settings.prior_samples` samples, a second or two.
     """
+    if settings.compiled:
+        _require_compiler(device)
     encoder = None
     if settings.encoder is not None and settings.encoder != NO_ENCODER:
         encoder = load_encoder(settings.encoder, generator).to(device)
@@ -103,3 +110,14 @@ def inversion_tools(
         bfloat16=settings.precision == "bfloat16",
         compiler="inductor" if settings.compiled else None,
     )
+
+
+def _require_compiler(device: str) -> None:
+    """Asked for before hours of work, not found missing at its first evaluation."""
+    if device != "cpu" and find_spec("triton") is None:
+        raise WrongUse("inversion.compiled: a GPU needs Triton, which is not installed; install it, or set it to false")
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # what torch.compile looks for
+    if device == "cpu" and shutil.which(compiler) is None:
+        raise WrongUse(
+            f"inversion.compiled: no C++ compiler {compiler}; install it, name it in CXX, or set it to false"
+        )

@@ -4,11 +4,14 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
+from typer.testing import CliRunner
 
+from jobs.cli import app
 from pipeline.read import open_dataset
 from schemas.tables import TABLES
-from tests.runs import FAST, Run, assert_equal_datasets, rows
+from tests.runs import FAST, Run, data_files, rows
 
 
 def test_the_road_gives_queryable_latents(undisturbed: Path) -> None:
@@ -25,12 +28,6 @@ def test_the_road_gives_queryable_latents(undisturbed: Path) -> None:
     assert not (undisturbed / "_staging").exists() or not any((undisturbed / "_staging").rglob("*.parquet"))
 
 
-def test_two_workers_give_the_same_tables(latentreel: Run, movie: Path, undisturbed: Path, tmp_path: Path) -> None:
-    done = latentreel("invert", movie, "-o", tmp_path / "d", "--workers", "2", *FAST)
-    assert done.returncode == 0, done.stderr
-    assert_equal_datasets(tmp_path / "d", undisturbed)
-
-
 def test_a_second_run_changes_nothing(latentreel: Run, movie: Path, undisturbed: Path) -> None:
     tables = open_dataset(str(undisturbed)).tables
     before = [tables.open(name).version() for name in TABLES]
@@ -41,13 +38,16 @@ def test_a_second_run_changes_nothing(latentreel: Run, movie: Path, undisturbed:
 
 
 def test_bad_films_stop_nobody(latentreel: Run, movie: Path, undisturbed: Path, tmp_path: Path) -> None:
-    """One good film among a missing path, an unreadable file, a text file and a copy: exit code 1, each one named."""
+    """One good film among a missing path, an unreadable file, a text file and a copy: exit code 1, each one named.
+
+    With two workers, and its rows and files are those that one worker makes of it alone.
+    """
     (tmp_path / "text.mp4").write_text("this is no film\n")
     (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")  # unreadable, for root too
     (tmp_path / "empty").mkdir()
     shutil.copy(movie, tmp_path / "copy.mp4")
     bad = [tmp_path / name for name in ("gone.mp4", "loop.mp4", "text.mp4", "empty", "*.nope")]
-    done = latentreel("invert", *bad, movie, tmp_path / "copy.mp4", "-o", tmp_path / "d", *FAST)
+    done = latentreel("invert", *bad, movie, tmp_path / "copy.mp4", "-o", tmp_path / "d", "--workers", "2", *FAST)
     assert done.returncode == 1, done.stderr
     for path in bad:
         (line,) = [line for line in done.stderr.splitlines() if str(path) in line]
@@ -56,7 +56,12 @@ def test_bad_films_stop_nobody(latentreel: Run, movie: Path, undisturbed: Path, 
     assert "same bytes as" in done.stderr
     statuses = open_dataset(str(tmp_path / "d")).sql("select status, count(*) from videos group by 1 order by 1")
     assert statuses.fetchall() == [("committed", 1), ("quarantined", 1)]
-    assert rows(tmp_path / "d")["frames"].equals(rows(undisturbed)["frames"])
+    ours, theirs = rows(tmp_path / "d"), rows(undisturbed)
+    ours["videos"] = ours["videos"].filter(pc.equal(ours["videos"]["status"], "committed"))
+    for name in TABLES:
+        assert ours[name].num_rows == theirs[name].num_rows > 0, name
+        assert ours[name].equals(theirs[name]), name
+    assert data_files(tmp_path / "d") == data_files(undisturbed)
 
     status = latentreel("status", tmp_path / "d")
     assert (status.returncode, "text.mp4" in status.stdout) == (1, True)
@@ -83,14 +88,18 @@ def test_bad_films_stop_nobody(latentreel: Run, movie: Path, undisturbed: Path, 
         pytest.param(["film.dat", "-o", "foreign"], "holds other files", id="dataset_is_someone_elses"),
     ],
 )
-def test_wrong_use_is_one_line_and_exit_code_2(latentreel: Run, tmp_path: Path, words: list[str], says: str) -> None:
+def test_wrong_use_is_one_line_and_exit_code_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], says: str
+) -> None:
+    """In this process: a new one for each takes three seconds, and test_another_configuration_is_refused has one."""
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "thesis.doc").touch()
     (tmp_path / "film.dat").write_text("x")
     words = words if "-o" in words else [*words, "-o", "dataset"]
-    done = latentreel("invert", *words, cwd=tmp_path)
-    assert done.returncode == 2, done.stderr
+    done = CliRunner().invoke(app, ["invert", *words])
+    assert done.exit_code == 2, done.output
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("latentreel: ")
     assert says in line
@@ -99,7 +108,9 @@ def test_wrong_use_is_one_line_and_exit_code_2(latentreel: Run, tmp_path: Path, 
 def test_another_configuration_is_refused(latentreel: Run, movie: Path, undisturbed: Path) -> None:
     done = latentreel("invert", movie, "-o", undisturbed, *FAST, "--method", "naive")
     assert done.returncode == 2
-    assert "inversion.method: naive, not sequential" in done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("latentreel: ")
+    assert "inversion.method: naive, not sequential" in line
 
 
 def test_a_real_trailer(latentreel: Run, media: Path, tmp_path: Path) -> None:

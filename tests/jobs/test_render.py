@@ -15,6 +15,7 @@ from operators.latents.side_by_side import SideBySide
 from operators.video.frame_source import FrameSource
 from pipeline.read import Dataset, open_dataset
 from schemas.errors import WrongUse
+from tests.reference.played import played_psnr
 from tests.runs import Run
 
 PX = 32  # of the generator in tests.runs
@@ -49,10 +50,7 @@ def test_the_film_shows_the_faces_at_their_times(dataset: Dataset, undisturbed: 
     assert duration == times_us[-1] + 41_667  # the last one stays as long as any at 24 fps
     draw = SideBySide(track_id=track_id, shot_index=2, crop_px=PX)
     for frame, (_, _, psnr) in zip(frames, rows, strict=True):
-        picture, y, px = frame.to_ndarray(format="rgb24").astype(float), draw.panels_y, draw.panel_px
-        film, made, _ = (picture[y : y + px, x : x + px] for x in draw.panels_x)
-        film, made = (panel.reshape(PX, px // PX, PX, px // PX, 3).mean(axis=(1, 3)) for panel in (film, made))
-        assert 10 * np.log10(255**2 / np.mean((film - made) ** 2)) == pytest.approx(psnr, abs=0.5)
+        assert played_psnr(frame.to_ndarray(format="rgb24"), draw) == pytest.approx(psnr, abs=0.5)
     assert [path.name for path in tmp_path.iterdir()] == ["t.mp4"]
 
 

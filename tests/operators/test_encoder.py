@@ -16,7 +16,7 @@ from operators.inversion.inverter import make_inverter
 from operators.stylegan.checkpoint import save_generator
 from operators.stylegan.generator import Architecture, Generator
 from operators.stylegan.random_weights import random_generator
-from schemas.config import Config, InversionSettings, config_id
+from schemas.config import Config, InversionSettings, SceneSettings, config_id
 from schemas.errors import WrongUse
 from schemas.generators import describe_generator
 from tests.reference.inversion_clips import clip_of, crops_of, known_path
@@ -67,24 +67,30 @@ def test_one_picture_is_encoded_as_in_company(encoder: Encoder) -> None:
     np.testing.assert_array_equal(first_guess(encoder, pictures)[3], first_guess(encoder, pictures[3:4])[0])
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [*METHODS, pytest.param("scene", id="scene")])
 def test_an_inversion_starts_where_the_encoder_says(small: Generator, path: str, method: str) -> None:
-    """A rate of nearly nothing, and a price on moving, keep the start: the guess of every frame, or of the head."""
+    """A rate of nearly nothing, a price on moving, or one look from where the path is keep the start: the guess of
+    every frame, of the head, or of both ends.
+    """
     prices = dict.fromkeys(("coarse_weight", "middle_weight", "fine_weight"), 1e6)
     still = InversionSettings(
         method=method,
         encoder=path,
         encoder_steps=1,
-        encoder_learning_rate=1e-7,
         next_steps=3,
         prior_samples=1000,
         **prices,
     )
     clip = clip_of(crops_of(small, known_path(small, 3, seed=1, step=0.4)))
     guess = first_guess(load_encoder(path, small), torch.from_numpy(clip.crops_TRRC).movedim(-1, 1) / 127.5 - 1)
-    expected = guess if method == "naive" else guess[:1].expand(3, -1, -1)
-    latents = make_inverter(small, still)([clip])[0]
-    np.testing.assert_allclose(latents.w_TLD, expected, atol=2e-3)
+    expected = {
+        "naive": guess,
+        "sequential": guess[:1].expand(3, -1, -1),
+        "scene": torch.stack([torch.lerp(guess[0], guess[2], share) for share in (0, 0.5, 1)]),
+    }
+    one_look = SceneSettings(round_evaluations=1, evaluations=1, probe_evaluations=1)
+    latents = make_inverter(small, still, scene=one_look)([clip])[0]
+    np.testing.assert_allclose(latents.w_TLD, expected[method], atol=2e-3)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -9,20 +9,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.inversion.fit_latents import fit_latents, from_a_neighbour
+from operators.inversion.fit_by_adam import as_projected, fit_by_adam
+from operators.inversion.fit_by_lbfgs import fit_by_lbfgs
 from operators.inversion.invert_naive import InvertNaive
 from operators.inversion.invert_sequential import InvertSequential
-from operators.inversion.inverter import make_inverter
+from operators.inversion.inverter import Inverter, make_inverter
 from operators.inversion.latent_clip import latent_clip
 from operators.inversion.reconstruction_loss import reconstruction_loss
 from operators.inversion.tools import InversionTools, inversion_tools
 from operators.stylegan.generator import Generator
 from operators.stylegan.random_weights import random_generator
-from schemas.config import InversionSettings
-from schemas.errors import BadInput
+from schemas.config import InversionSettings, SceneSettings
 from tests.reference.inversion_clips import clip_of, crops_of, known_path
 
-QUICK = InversionSettings(first_steps=12, next_steps=6, prior_samples=1000)  # laws hold after any number of steps
+QUICK = InversionSettings(first_steps=6, next_steps=6, prior_samples=1000)  # laws hold after any number of steps
+QUICK_SCENE = SceneSettings(round_evaluations=6, evaluations=6, evaluations_per_draw=4, probe_evaluations=3)
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +36,16 @@ def tools(small: Generator) -> InversionTools:
     return inversion_tools(small, QUICK)
 
 
-METHODS = [pytest.param("naive", id="naive"), pytest.param("sequential", id="sequential")]
+METHODS = [pytest.param(method, id=method) for method in ("naive", "sequential", "scene")]
+
+
+def inverter_of(generator: Generator, method: str) -> Inverter:
+    return make_inverter(generator, QUICK.model_copy(update={"method": method}), scene=QUICK_SCENE)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_clip_gives_the_same_bits(small: Generator, method: str) -> None:
-    inverter = make_inverter(small, QUICK.model_copy(update={"method": method}))
+    inverter = inverter_of(small, method)
     clip = clip_of(crops_of(small, known_path(small, 5, seed=1)))
     first, second = inverter([clip])[0], inverter([clip])[0]
     for name in ("w_TLD", "psnr", "change_error", "change"):
@@ -48,8 +53,8 @@ def test_the_same_clip_gives_the_same_bits(small: Generator, method: str) -> Non
 
 
 @pytest.mark.parametrize("lanes", [pytest.param(n, id=f"{n}_lanes") for n in (1, 3)])
-@settings(max_examples=6, deadline=None)  # each example inverts up to four clips twice
-@given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=4))
+@settings(max_examples=4, deadline=None)  # each example inverts up to four clips twice
+@given(lengths=st.lists(st.integers(1, 4), min_size=2, max_size=4))
 def test_tracks_in_one_batch_have_the_bits_they_have_alone(
     small: Generator, tools: InversionTools, lanes: int, lengths: list[int]
 ) -> None:
@@ -73,7 +78,7 @@ def test_a_naive_frame_has_the_same_bits_wherever_it_stands(small: Generator, to
 @pytest.mark.parametrize("method", METHODS)
 def test_numbers_are_those_of_the_stored_latents(small: Generator, method: str) -> None:
     crops = crops_of(small, known_path(small, 11, seed=3, step=0.3))  # more than one rendering pass
-    latents = make_inverter(small, QUICK.model_copy(update={"method": method}))([clip_of(crops, warmup=3)])[0]
+    latents = inverter_of(small, method)([clip_of(crops, warmup=3)])[0]
     assert latents.lpips is None
     assert latents.track.n_frames == 11, "warm-up frames are inverted and kept"
     np.testing.assert_array_equal(latents.w_TLD, latents.w_TLD.astype(np.float16).astype(np.float32))
@@ -98,47 +103,22 @@ def test_an_exact_match_has_a_finite_psnr(tools: InversionTools) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_crops_of_another_size_are_refused_with_the_cure(small: Generator, method: str) -> None:
-    inverter = make_inverter(small, QUICK.model_copy(update={"method": method}))
-    with pytest.raises(ValueError, match=r"track000.* 64 px, this generator makes 32 px; align with crop_px 32"):
-        inverter([clip_of(np.zeros((2, 64, 64, 3), np.uint8))])
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_latent_that_is_not_finite_names_track_and_frame(method: str) -> None:
-    broken = random_generator(32, seed=0, channel_base=64, channel_max=16)
-    with torch.no_grad():
-        broken.synthesis.convs[-1].bias[0] = float("nan")
-    inverter = make_inverter(broken, QUICK.model_copy(update={"method": method}))
-    with pytest.raises(BadInput) as caught:
-        inverter([clip_of(np.zeros((3, 32, 32, 3), np.uint8), track_index=4, first_frame=70)])
-    assert "track004" in str(caught.value)
-    assert "frame 70 " in str(caught.value)
-    assert "learning_rate" in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_no_clips_are_no_latents(small: Generator, method: str) -> None:
-    assert make_inverter(small, QUICK.model_copy(update={"method": method}))([]) == []
-
-
-def test_crops_may_be_read_only(small: Generator) -> None:
+def test_crops_may_be_read_only(small: Generator, method: str) -> None:
     crops = crops_of(small, known_path(small, 2, seed=1))
     crops.flags.writeable = False  # as the engine's object store hands them out
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        make_inverter(small, QUICK)([clip_of(crops)])
+        inverter_of(small, method)([clip_of(crops)])
 
 
 def test_the_walk_never_reads_from_the_device(small: Generator, tools: InversionTools) -> None:
     phantom = random_generator(32, seed=0, channel_base=64, channel_max=16).to("meta")  # any read of a value raises
-    there = replace(tools, generator=phantom)
+    there = replace(tools, generator=phantom, prior=tools.prior.to("meta"))
     targets = tools.loss.targets(torch.zeros(3, 3, 32, 32, device="meta"))
     start = torch.zeros(3, small.num_ws, small.w_dim, device="meta")
-    descent = from_a_neighbour(steps=3, learning_rate=0.1)
-    w_NLD = fit_latents(there, targets, start, descent, lanes=2)
-    assert w_NLD.shape == start.shape
+    descent = as_projected(steps=3, spread=1.0, w_dim=small.w_dim, seed=0)
+    assert fit_by_adam(there, targets, start, descent, lanes=2).shape == start.shape
+    assert fit_by_lbfgs(there, targets, start, evaluations=3, first_move=0.02, lanes=2).shape == start.shape
 
 
 def test_the_loss_of_a_picture_is_its_own() -> None:

@@ -1,25 +1,36 @@
 """The stages without Ray: a film in, committed rows out, however it is dealt out as work."""
 
-from dataclasses import replace
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
+import torch
 
+from operators.stylegan.checkpoint import save_generator
+from operators.stylegan.random_weights import random_generator
 from operators.video.video_id import video_id_of
-from pipeline.finalise import Fate, finalise
-from pipeline.read import Dataset, open_dataset
+from pipeline.finalise import finalise, quarantine
+from pipeline.read import open_dataset
 from pipeline.rows import pack, unpack
-from pipeline.stages import CutVideo, FindFaces, InvertAndStage
-from pipeline.staging import clear_leftovers
+from pipeline.stages import ClipTask, CutVideo, FindFaces, InvertAndStage, _receipt
+from pipeline.staging import Staging, clear_leftovers
 from pipeline.store import Store
 from pipeline.tables import open_or_create
 from schemas.config import config_id, load_config
 from schemas.generators import describe_generator
 from schemas.job import Input, Job
 from schemas.outcomes import ErrorRow, Note, Receipt
+from schemas.tables import TABLES
+from schemas.video import Segment
+from tests import builders
 from tests.astronaut import write_astronaut_movie
+from tests.reference.inversion_clips import clip_of
 
 QUICK = {
     "inversion.first_steps": 2,
@@ -46,9 +57,10 @@ def _film(path: Path) -> Input:
 
 def _work(film: Input, job: Job) -> list[Receipt | ErrorRow]:
     cut, find, invert = CutVideo(job), FindFaces(job), InvertAndStage(job)
-    blocks = (
-        receipt for segment in cut(pack(film.video_id, film)) for clip in find(segment) for receipt in invert(clip)
-    )
+    with cut.frames, find.frames:
+        blocks = [
+            receipt for segment in cut(pack(film.video_id, film)) for clip in find(segment) for receipt in invert(clip)
+        ]
     return [row for block in blocks for row in unpack(block) if not isinstance(row, Note)]
 
 
@@ -59,60 +71,108 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Input:
     return _film(path)
 
 
-def _made(film: Input, dataset: Path, **settings: Any) -> tuple[Fate, list[Receipt], Dataset]:
-    job = _job(dataset, **settings)
-    receipts = [row for row in _work(film, job) if isinstance(row, Receipt)]
-    return finalise(film, job), receipts, open_dataset(str(dataset))
+@pytest.fixture(scope="module")
+def slim_128(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Its crops are large, and nothing else of it."""
+    path = tmp_path_factory.mktemp("generator") / "slim.safetensors"
+    save_generator(random_generator(128, seed=0, channel_base=256, channel_max=8), str(path))
+    return str(path)
 
 
-@pytest.mark.parametrize(
-    ("settings", "n_segments", "n_parts"),
-    [
-        pytest.param({}, 1, 2, id="one_segment"),
-        pytest.param({"shots.segment_s": 0.8}, 5, 4, id="long_shots_in_pieces"),
-        # 21 crops of 128 px fit, 1 of them is warm-up: cut where frame_index is a multiple of 20
-        pytest.param(
-            {"faces.clip_bytes_max": 2**20, "faces.warmup_frames": 1, "generator": "random-128"},
-            1,
-            6,
-            id="long_tracks_in_parts",
-        ),
-    ],
-)
+@pytest.fixture(scope="module")
+def noisy_32(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Noise maps are found by Adam, whose steps are as large as one asks."""
+    generator = random_generator(32, seed=0, channel_base=64, channel_max=8)
+    with torch.no_grad():
+        for conv in generator.synthesis.convs:
+            conv.noise_strength.fill_(0.2)
+    path = tmp_path_factory.mktemp("generator") / "noisy.safetensors"
+    save_generator(generator, str(path))
+    return str(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """How the work is dealt out, and what comes of it."""
+
+    settings: dict[str, Any]
+    n_segments: int
+    n_parts: int
+
+
+WAYS = {
+    "one_segment": Way(settings={}, n_segments=1, n_parts=2),
+    "long_shots_in_pieces": Way(settings={"shots.segment_s": 0.8}, n_segments=5, n_parts=4),
+    # 21 crops of 128 px fit, 1 of them is warm-up: cut where frame_index is a multiple of 20
+    "long_tracks_in_parts": Way(
+        settings={"faces.clip_bytes_max": 2**20, "faces.warmup_frames": 1}, n_segments=1, n_parts=6
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Staged:
+    """What a run leaves that is killed before the first commit: everything staged. Tests work on copies."""
+
+    folder: Path
+    settings: dict[str, Any]
+    rows: list[Receipt | ErrorRow]
+
+    def copy(self, tmp_path: Path) -> Job:
+        shutil.copytree(self.folder, tmp_path / "d")
+        return _job(tmp_path / "d", **self.settings)
+
+
+@pytest.fixture(scope="module")
+def staged(film: Input, slim_128: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Staged]:
+    @cache
+    def work(way: str) -> Staged:
+        folder, settings = tmp_path_factory.mktemp(way) / "d", WAYS[way].settings
+        if way == "long_tracks_in_parts":  # frame by frame: the quickest, and here only the parts count
+            settings = {**settings, "generator": slim_128, "inversion.method": "naive"}
+        return Staged(folder=folder, settings=settings, rows=_work(film, _job(folder, **settings)))
+
+    return work
+
+
+@pytest.mark.parametrize("way", [pytest.param(way, id=way) for way in WAYS])
 def test_a_track_is_whole_however_the_work_is_dealt_out(
-    film: Input, tmp_path: Path, settings: dict[str, Any], n_segments: int, n_parts: int
+    film: Input, staged: Callable[[str], Staged], tmp_path: Path, way: str
 ) -> None:
-    fate, receipts, dataset = _made(film, tmp_path / "d", **settings)
-    assert {receipt.n_segments for receipt in receipts} == {n_segments}
-    assert sum(receipt.part is not None for receipt in receipts) == n_parts
+    job = staged(way).copy(tmp_path)
+    receipts = [row for row in staged(way).rows if isinstance(row, Receipt)]
+    assert {receipt.n_segments for receipt in receipts} == {WAYS[way].n_segments}
+    assert sum(receipt.part is not None for receipt in receipts) == WAYS[way].n_parts
+    fate = finalise(film, job)
     assert (fate.status, fate.n_shots, fate.n_tracks, fate.n_latents) == ("committed", 3, 2, 84)
+    dataset = open_dataset(job.dataset)
     rows = dataset.sql("select shot_index, track_index, first_frame, n_frames from tracks order by 1").fetchall()
     assert rows == [(0, 0, 0, 48), (2, 0, 72, 36)]
     frames = dataset.sql("select frame_index from frames order by frame_index").fetchall()
     assert [row[0] for row in frames] == [*range(48), *range(72, 108)]
 
 
-def test_the_crop_does_not_jump_at_a_seam(film: Input, tmp_path: Path) -> None:
+def test_the_crop_does_not_jump_at_a_seam(film: Input, staged: Callable[[str], Staged], tmp_path: Path) -> None:
     """Smoothing sees beyond both ends of a piece, so a piece starts where the piece before ends."""
-    *_, whole = _made(film, tmp_path / "whole")
-    *_, pieces = _made(film, tmp_path / "pieces", **{"shots.segment_s": 0.8})
-    a, b = (np.array(d.sql("select quad from frames order by frame_index").fetchall()) for d in (whole, pieces))
-    assert np.abs(a - b).max() < 0.02  # pixels; without the frames behind the seam it is 3.8
+    quads = []
+    for way in ("one_segment", "long_shots_in_pieces"):
+        job = staged(way).copy(tmp_path / way)
+        finalise(film, job)
+        quads.append(np.array(open_dataset(job.dataset).sql("select quad from frames order by frame_index").fetchall()))
+    assert np.abs(quads[0] - quads[1]).max() < 0.02  # pixels; without the frames behind the seam it is 3.8
 
 
-def test_staged_parts_are_used_again(film: Input, tmp_path: Path) -> None:
+def test_staged_parts_are_used_again(film: Input, staged: Callable[[str], Staged], tmp_path: Path) -> None:
     """What a killed run leaves: everything staged, nothing committed."""
-    job = _job(tmp_path / "d")
-    first, second = _work(film, job), _work(film, job)
+    first, second = staged("one_segment").rows, _work(film, staged("one_segment").copy(tmp_path))
     assert all(isinstance(row, Receipt) for row in [*first, *second])
     counts = [[(r.part, r.n_frames) for r in rows if isinstance(r, Receipt)] for rows in (first, second)]
     assert counts[0] == counts[1]
     assert [r.reused for r in second if isinstance(r, Receipt)] == [True, True]
 
 
-def test_a_torn_part_is_made_again(film: Input, tmp_path: Path) -> None:
-    job = _job(tmp_path / "d")
-    _work(film, job)
+def test_a_torn_part_is_made_again(film: Input, staged: Callable[[str], Staged], tmp_path: Path) -> None:
+    job = staged("one_segment").copy(tmp_path)
     lost = sorted((tmp_path / "d" / "_staging").rglob("*-part000.parquet"))[1]
     content = lost.read_bytes()
     lost.unlink()
@@ -121,23 +181,21 @@ def test_a_torn_part_is_made_again(film: Input, tmp_path: Path) -> None:
     assert lost.read_bytes() == content
 
 
-def test_finalising_twice_is_finalising_once(film: Input, tmp_path: Path) -> None:
+def test_finalising_twice_is_finalising_once(film: Input, staged: Callable[[str], Staged], tmp_path: Path) -> None:
     """The second driver, or the same one after a crash between the last commit and the clearing of `_staging`."""
-    job = _job(tmp_path / "d")
-    _work(film, job)
+    job = staged("one_segment").copy(tmp_path)
     finalise(film, job)
-    dataset = open_dataset(str(tmp_path / "d"))
-    before = [dataset.size(name) for name in ("frames", "shots", "tracks", "videos")]
-    _work(film, job)
+    before = [open_dataset(job.dataset).size(name) for name in TABLES]
+    shutil.copytree(staged("one_segment").folder / "_staging", tmp_path / "d" / "_staging", dirs_exist_ok=True)
     finalise(film, job)
-    after = [open_dataset(str(tmp_path / "d")).size(name) for name in ("frames", "shots", "tracks", "videos")]
-    assert before == after
+    assert [open_dataset(job.dataset).size(name) for name in TABLES] == before
 
 
-def test_the_slower_of_two_drivers_learns_the_fate(film: Input, tmp_path: Path) -> None:
+def test_the_slower_of_two_drivers_learns_the_fate(
+    film: Input, staged: Callable[[str], Staged], tmp_path: Path
+) -> None:
     """The faster one has committed the film and cleared what both had staged."""
-    job = _job(tmp_path / "d")
-    _work(film, job)
+    job = staged("one_segment").copy(tmp_path)
     fate = finalise(film, job)
     assert finalise(film, job) == fate
     never_seen = replace(film, video_id="0" * 32)
@@ -167,3 +225,47 @@ def test_a_film_that_went_away_may_be_tried_again(film: Input, tmp_path: Path) -
     (row,) = _work(gone, _job(tmp_path / "d"))
     assert isinstance(row, ErrorRow)
     assert (row.stage, row.permanent) == ("probe", False)
+
+
+def test_latents_that_are_not_finite_are_a_reason_and_no_row(film: Input, noisy_32: str, tmp_path: Path) -> None:
+    """Steps so large that every latent overflows: a real NaN, on the real road, up to the tables."""
+    wild = {"inversion.method": "naive", "inversion.noise": True, "inversion.learning_rate": 1e30}
+    job = _job(tmp_path / "d", generator=noisy_32, **wild)
+    rows = _work(film, job)
+    errors = [row for row in rows if isinstance(row, ErrorRow)]
+    assert len(errors) == len(rows) == 2, "one for the part of each track"
+    for row, shot, frame in zip(errors, (0, 2), (0, 72), strict=True):
+        assert (row.stage, row.error_type, row.permanent) == ("inversion", "BadInput", True)
+        assert f"track seg00000-shot{shot:05d}-track000-part000: frame {frame} has no finite latent" in row.message
+        assert "lower inversion.learning_rate" in row.message
+        assert "\n" not in row.message
+    assert not list((tmp_path / "d" / "_staging").rglob("*-part000.parquet")), "nothing of it may be taken up again"
+    quarantine(film, job, errors[0])
+    dataset = open_dataset(str(tmp_path / "d"))
+    assert dataset.sql("select status, stage, reason from videos").fetchall() == [
+        ("quarantined", "inversion", errors[0].message)
+    ]
+    assert [dataset.table(name).num_rows for name in ("frames", "tracks", "shots")] == [0, 0, 0]
+
+
+def test_of_a_batch_only_the_clip_at_fault_is_lost(tmp_path: Path) -> None:
+    job = _job(tmp_path / "d")
+    film = Input(uri="film.mp4", video_id="v", bytes=1)
+    sides_px = (32, 64, 32)  # the generator makes 32
+    clips = [clip_of(np.zeros((2, px, px, 3), np.uint8), track_index=i) for i, px in enumerate(sides_px)]
+    segment = Segment(
+        video=builders.video(), segment_index=0, n_segments=1, shots=(builders.shot(0, 24),), first_frame=0, n_frames=24
+    )
+    block = pa.concat_tables(
+        pack(
+            film.video_id, ClipTask(input=film, clip=clip, receipt=_receipt(segment, n_parts=3, part=name, n_frames=2))
+        )
+        for clip in clips
+        for name in [str(clip.track.key)]
+    )
+    rows = [row for block in InvertAndStage(job)(block) for row in unpack(block)]
+    lost = [row for row in rows if isinstance(row, ErrorRow)]
+    assert [(row.stage, "track001-part000: crops are 64 px" in row.message) for row in lost] == [("inversion", True)]
+    staging = Staging(Store(job.dataset), job.config_id, film.video_id)
+    assert [staging.has_part(str(clip.track.key)) for clip in clips] == [True, False, True]
+    assert [row.part for row in rows if isinstance(row, Receipt)] == [str(clips[i].track.key) for i in (0, 2)]
