@@ -106,7 +106,8 @@ class InversionSettings(_Settings):
     @classmethod
     def _as_the_preset_says(cls, given: Any) -> Any:
         if isinstance(given, dict) and given.get("preset") == "projector":
-            return {"method": "naive", "space": "w", "first_steps": 1000, "encoder": "none", **given}
+            schedule = {"method": "naive", "space": "w", "first_steps": 1000, "encoder": "none", "prior_weight": 0.0}
+            return schedule | given
         return given
 
 

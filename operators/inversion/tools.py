@@ -98,7 +98,7 @@ def inversion_tools(
     encoder = None
     if settings.encoder is not None and settings.encoder != NO_ENCODER:
         encoder = load_encoder(settings.encoder, generator).to(device)
-    # Channels last: 9 to 19 % off an evaluation on a CPU, and what kernels of 16 bits on a GPU want.
+    # Channels last: 1.1 to 1.3 times as fast on a CPU (benchmarks/RESULTS.md), and what 16-bit kernels of a GPU want.
     generator = generator.freeze().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return InversionTools(
         generator=generator,

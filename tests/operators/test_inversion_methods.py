@@ -67,9 +67,9 @@ def test_known_pictures_are_found_again(both: Both) -> None:
     assert both.sequential.psnr.min() > 42
 
 
-def test_sequential_is_as_good_in_a_tenth_of_the_evaluations(both: Both) -> None:
+def test_sequential_is_as_good_in_a_fifth_of_the_evaluations(both: Both) -> None:
     assert both.sequential.psnr.mean() > both.naive.psnr.mean() - 1
-    assert both.later_evaluations < SETTINGS.first_steps / 10
+    assert both.later_evaluations < SETTINGS.first_steps / 5
 
 
 def test_sequential_latents_move_ten_times_more_smoothly(both: Both) -> None:
