@@ -12,7 +12,7 @@ demo: install   ## the whole road on the embedded sample movie
 	$(BIN)/latentreel demo -o demo
 
 test: check     ## formatter, linter, type checker, then all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 check: install  ## formatter, linter and type checker
 	$(BIN)/ruff format --check .

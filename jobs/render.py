@@ -41,6 +41,8 @@ def render(dataset: str, track: str | None, *, output: str, resample_fps: float 
     """
     target = Path(output)
     _check_name(target, track)
+    if resample_fps is not None and track is None:
+        raise WrongUse("--resample: a sheet shows frames of the film; name a track, and an .mp4 for it")
     opened = open_dataset(dataset)
     _check_place(target, dataset)
     try:

@@ -14,6 +14,7 @@ from pipeline.local_copy import local_copy
 from pipeline.rows import pack, unpack
 from pipeline.staging import Cut, Staging
 from pipeline.store import Store
+from pipeline.worker_process import prepare_worker
 from schemas.clips import TrackClip
 from schemas.errors import BadInput
 from schemas.job import Input, Job
@@ -142,13 +143,10 @@ class InvertAndStage:
     """Clips -> receipts: latents are written to `_staging/` where they are made and never travel. The GPU stage."""
 
     def __init__(self, job: Job) -> None:
-        import torch
-
         from operators.inversion.inverter import make_inverter
         from operators.stylegan.checkpoint import load_generator
 
-        # One thread, whatever the pool's size: more threads sum in another order, and equal jobs must give equal bits.
-        torch.set_num_threads(1)
+        prepare_worker()
         self.job = job
         generator = load_generator(job.generator.name, seed=job.config.seed)
         config = job.config

@@ -7,7 +7,7 @@ batches) is not configuration: it may not change the result. The reason for each
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -95,11 +95,11 @@ class InversionSettings(_Settings):
     prior_weight: float = Field(1e-5, ge=0)
     # Of the mapping network, for the whitened space: Wulff and Torralba 2020 take 100,000; fewer start a worker sooner.
     prior_samples: int = Field(100_000, ge=1000)
-    # Of the generator's features; styles, colours and losses are float32. bfloat16 is 1.2 to 1.8 times as fast on a CPU
+    # Of the generator's features; styles, colours and losses are float32. bfloat16 is 1.1 to 2 times as fast on a CPU
     # that multiplies it (AVX512-BF16) and ends 0.05 dB lower after 15 evaluations, 0.5 dB after 60 (puppet-128).
     precision: Literal["float32", "bfloat16"] = "float32"
     # By torch.compile: 1.5 to 1.9 times as fast, 2.0 to 2.6 with bfloat16 (puppet-128, one picture, one core). Off: it
-    # needs a C++ compiler or Triton, and two minutes for each number of rows, which 8,000 evaluations win back.
+    # needs a C++ compiler or Triton, and two minutes for each number of rows; some 8,000 evaluations win them back.
     compiled: bool = False
 
     @model_validator(mode="before")
@@ -110,9 +110,15 @@ class InversionSettings(_Settings):
             return schedule | given
         return given
 
+    @model_validator(mode="after")
+    def _compile_what_has_one_size(self) -> Self:
+        if self.compiled and self.method == "scene":
+            raise ValueError("a scene's batches have many sizes, and each would be compiled; leave compiled off for it")
+        return self
+
 
 class SceneSettings(_Settings):
-    """What only the scene method asks for. Measured on random-32, 24 frames, walks between known samples."""
+    """What only the scene method asks for. Measured on walks between known samples of random-32 and puppet-128."""
 
     # What a straight piece may cost against frames that go where they like, or knots are tried.
     budget_db: float = Field(0.5, ge=0)

@@ -113,6 +113,6 @@ def _require_finite(clip: TrackClip, finite_T: NDArray[np.generic]) -> None:
     if not finite_T.all():
         frame = int(clip.track.frame_index[int(np.argmin(finite_T))])
         raise BadInput(
-            f"track {clip.track.key}: frame {frame} has no finite latent and picture; lower inversion.learning_rate, "
-            "or check the generator's weights"
+            f"track {clip.track.key}: frame {frame} has no finite latent and picture; check the generator's weights "
+            "(`latentreel generator info`), or lower inversion.learning_rate where inversion.noise is on"
         )

@@ -57,7 +57,8 @@ class Lbfgs:
     def step(self) -> None:
         """One evaluation of every row, and what follows from it."""
         is_new_B = self._length_B == 0
-        move_BK = self._length_B[:, None] * self._direction_BK
+        # Not the product alone: a slope that is not finite leaves a direction that is not, and 0 times it is NaN.
+        move_BK = torch.where(is_new_B[:, None], 0.0, self._length_B[:, None] * self._direction_BK)
         value_B, slope_BK = self.evaluate(self.x_BK + move_BK)
         # What the move promised; not above 0, which only rounding gives, so that no value ever rises.
         fall_B = (self._length_B * _dot(self._direction_BK, self._slope_BK)).clamp_max(0)

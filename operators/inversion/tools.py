@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -86,7 +87,7 @@ def inversion_tools(
     seed: int = 0,
     device: str = "cpu",
 ) -> InversionTools:
-    """The tools that settings name. The generator is frozen and moved to `device`.
+    """The tools that settings name, on `device`. The given generator stays as it is.
 
     Takes: settings whose encoder was chosen by `encoder_of`.
     Raises: WrongUse when the encoder's file is no whole encoder, or was made for another generator, when the weights of
@@ -98,8 +99,9 @@ def inversion_tools(
     encoder = None
     if settings.encoder is not None and settings.encoder != NO_ENCODER:
         encoder = load_encoder(settings.encoder, generator).to(device)
-    # Channels last: 1.1 to 1.3 times as fast on a CPU (benchmarks/RESULTS.md), and what 16-bit kernels of a GPU want.
-    generator = generator.freeze().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # Channels last: 1.0 to 1.3 times as fast on a CPU (benchmarks/RESULTS.md), and what 16-bit kernels of a GPU want. A
+    # copy, because whoever goes on with the given one, and trains on it, would find other bits.
+    generator = deepcopy(generator).freeze().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return InversionTools(
         generator=generator,
         loss=FrameLoss(loss or LossSettings(), resolution=generator.resolution, device=device),

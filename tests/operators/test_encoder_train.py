@@ -57,11 +57,11 @@ def test_it_learns_to_see_samples_that_it_was_never_shown(small: Generator, trai
 
 @pytest.mark.parametrize("method", [pytest.param("naive", id="naive"), pytest.param("sequential", id="sequential")])
 def test_a_descent_from_the_guess_is_ahead_of_one_from_the_mean(small: Generator, trained: Path, method: str) -> None:
-    """Heads of tracks after 20 steps: the encoder is worth 3 dB."""
+    """Heads of tracks after 6 evaluations: the encoder is worth 3 dB. After 20, L-BFGS is as far from either."""
     clips = [clip_of(crops_of(small, known_path(small, 1, seed=s)), track_index=s) for s in range(4)]
     with_it, without = (
         make_inverter(
-            small, InversionSettings(method=method, first_steps=20, encoder_steps=20, encoder=path, prior_samples=1000)
+            small, InversionSettings(method=method, first_steps=6, encoder_steps=6, encoder=path, prior_samples=1000)
         )(clips)
         for path in (str(trained / ENCODER_FILE), None)
     )

@@ -28,6 +28,7 @@ def test_flags_go_over_the_file(tmp_path: Path) -> None:
         pytest.param("- seed", {}, "holds a list", id="not_a_mapping"),
         pytest.param("seed: [", {}, "YAML", id="not_yaml"),
         pytest.param("seed: 1", {"seed.deep": 1}, "seed", id="a_setting_is_no_group"),
+        pytest.param("inversion: {method: scene, compiled: true}", {}, "leave compiled off", id="a_compiled_scene"),
     ],
 )
 def test_what_is_wrong_is_one_line(tmp_path: Path, text: str, overrides: dict, says: str) -> None:
