@@ -111,21 +111,3 @@ def test_another_configuration_is_refused(latentreel: Run, movie: Path, undistur
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("latentreel: ")
     assert "inversion.method: naive, not sequential" in line
-
-
-def test_a_real_trailer(latentreel: Run, media: Path, tmp_path: Path) -> None:
-    """Cuts exactly as in the truth file; tracks in the shots that show a face and in no other."""
-    import json
-
-    films = [media / "trailer_cuts.mp4", media / "talk_d0.mp4"]
-    done = latentreel("invert", *films, "-o", tmp_path / "d", "--generator", "random-64", *FAST)
-    assert done.returncode == 0, done.stderr
-    truth = json.loads((media / "trailer_cuts.json").read_text())
-    dataset = open_dataset(str(tmp_path / "d"))
-    trailer = "(select video_id from videos where uri like '%trailer_cuts.mp4')"
-    starts = dataset.sql(f"select first_frame from shots where video_id = {trailer} order by 1").fetchall()
-    assert [row[0] for row in starts] == [0, *truth["cuts"]]
-    with_track = dataset.sql(f"select distinct shot_index from tracks where video_id = {trailer} order by 1").fetchall()
-    assert [row[0] for row in with_track] == [s["index"] for s in truth["segments"] if s["face"]]
-    counts = dataset.sql("select (select count(*) from frames) = (select sum(n_latents) from videos)").fetchall()
-    assert counts == [(True,)]

@@ -18,7 +18,9 @@ from schemas.config import InversionSettings, LossSettings, SceneSettings
 from tests.reference.inversion_clips import clip_of, crops_of, jerk, known_path
 
 N = 24
-QUICK = SceneSettings(round_evaluations=6, evaluations=6, evaluations_per_draw=4, probe_evaluations=3)
+QUICK = SceneSettings(
+    round_evaluations=6, evaluations=6, evaluations_per_draw=4, probe_evaluations=3, frames_per_segment=4
+)
 FEW = InversionSettings(first_steps=12)  # laws hold after any number of steps
 
 

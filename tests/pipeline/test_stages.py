@@ -14,61 +14,27 @@ import torch
 
 from operators.stylegan.checkpoint import save_generator
 from operators.stylegan.random_weights import random_generator
-from operators.video.video_id import video_id_of
 from pipeline.finalise import finalise, quarantine
 from pipeline.read import open_dataset
 from pipeline.rows import pack, unpack
-from pipeline.stages import ClipTask, CutVideo, FindFaces, InvertAndStage, _receipt
+from pipeline.stages import ClipTask, InvertAndStage, _receipt
 from pipeline.staging import Staging, clear_leftovers
 from pipeline.store import Store
-from pipeline.tables import open_or_create
-from schemas.config import config_id, load_config
-from schemas.generators import describe_generator
 from schemas.job import Input, Job
-from schemas.outcomes import ErrorRow, Note, Receipt
+from schemas.outcomes import ErrorRow, Receipt
 from schemas.tables import TABLES
 from schemas.video import Segment
 from tests import builders
 from tests.astronaut import write_astronaut_movie
 from tests.reference.inversion_clips import clip_of
-
-QUICK = {
-    "inversion.first_steps": 2,
-    "inversion.next_steps": 3,
-    "inversion.prior_samples": 1000,
-    "faces.supersample": 1,
-    "generator": "random-32",
-}
-
-
-def _job(dataset: Path, **settings: Any) -> Job:
-    config = load_config(None, {**QUICK, **settings})
-    generator = describe_generator(config.generator, seed=0)
-    canonical = config.canonical(generator_id=generator.generator_id, emotion_id=None)
-    job = Job(dataset=str(dataset), config=config, config_id=config_id(canonical), generator=generator, run_id="stages")
-    open_or_create(job, canonical, anew=False)
-    return job
-
-
-def _film(path: Path) -> Input:
-    with path.open("rb") as file:
-        return Input(uri=str(path), video_id=video_id_of(file), bytes=path.stat().st_size)
-
-
-def _work(film: Input, job: Job) -> list[Receipt | ErrorRow]:
-    cut, find, invert = CutVideo(job), FindFaces(job), InvertAndStage(job)
-    with cut.frames, find.frames:
-        blocks = [
-            receipt for segment in cut(pack(film.video_id, film)) for clip in find(segment) for receipt in invert(clip)
-        ]
-    return [row for block in blocks for row in unpack(block) if not isinstance(row, Note)]
+from tests.without_engine import input_of, job_of, work_without_engine
 
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Input:
     path = tmp_path_factory.mktemp("film") / "astronaut.mp4"
     write_astronaut_movie(path)
-    return _film(path)
+    return input_of(path)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +86,7 @@ class Staged:
 
     def copy(self, tmp_path: Path) -> Job:
         shutil.copytree(self.folder, tmp_path / "d")
-        return _job(tmp_path / "d", **self.settings)
+        return job_of(tmp_path / "d", **self.settings)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +96,7 @@ def staged(film: Input, slim_128: str, tmp_path_factory: pytest.TempPathFactory)
         folder, settings = tmp_path_factory.mktemp(way) / "d", WAYS[way].settings
         if way == "long_tracks_in_parts":  # frame by frame: the quickest, and here only the parts count
             settings = {**settings, "generator": slim_128, "inversion.method": "naive"}
-        return Staged(folder=folder, settings=settings, rows=_work(film, _job(folder, **settings)))
+        return Staged(folder=folder, settings=settings, rows=work_without_engine(film, job_of(folder, **settings)))
 
     return work
 
@@ -164,7 +130,7 @@ def test_the_crop_does_not_jump_at_a_seam(film: Input, staged: Callable[[str], S
 
 def test_staged_parts_are_used_again(film: Input, staged: Callable[[str], Staged], tmp_path: Path) -> None:
     """What a killed run leaves: everything staged, nothing committed."""
-    first, second = staged("one_segment").rows, _work(film, staged("one_segment").copy(tmp_path))
+    first, second = staged("one_segment").rows, work_without_engine(film, staged("one_segment").copy(tmp_path))
     assert all(isinstance(row, Receipt) for row in [*first, *second])
     counts = [[(r.part, r.n_frames) for r in rows if isinstance(r, Receipt)] for rows in (first, second)]
     assert counts[0] == counts[1]
@@ -176,7 +142,7 @@ def test_a_torn_part_is_made_again(film: Input, staged: Callable[[str], Staged],
     lost = sorted((tmp_path / "d" / "_staging").rglob("*-part000.parquet"))[1]
     content = lost.read_bytes()
     lost.unlink()
-    reused = [row.reused for row in _work(film, job) if isinstance(row, Receipt)]
+    reused = [row.reused for row in work_without_engine(film, job) if isinstance(row, Receipt)]
     assert sorted(reused) == [False, True]
     assert lost.read_bytes() == content
 
@@ -214,7 +180,7 @@ def test_leftovers_of_committed_films_are_cleared_and_no_others(tmp_path: Path) 
 
 def test_a_bad_film_is_an_error_row_with_its_stage(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no film\n")
-    (row,) = _work(_film(tmp_path / "text.mp4"), _job(tmp_path / "d"))
+    (row,) = work_without_engine(input_of(tmp_path / "text.mp4"), job_of(tmp_path / "d"))
     assert isinstance(row, ErrorRow)
     assert (row.stage, row.permanent, "text.mp4" in row.message) == ("probe", True, True)
     assert "\n" not in row.message
@@ -222,7 +188,7 @@ def test_a_bad_film_is_an_error_row_with_its_stage(tmp_path: Path) -> None:
 
 def test_a_film_that_went_away_may_be_tried_again(film: Input, tmp_path: Path) -> None:
     gone = Input(uri=str(tmp_path / "gone.mp4"), video_id=film.video_id, bytes=1)
-    (row,) = _work(gone, _job(tmp_path / "d"))
+    (row,) = work_without_engine(gone, job_of(tmp_path / "d"))
     assert isinstance(row, ErrorRow)
     assert (row.stage, row.permanent) == ("probe", False)
 
@@ -230,8 +196,8 @@ def test_a_film_that_went_away_may_be_tried_again(film: Input, tmp_path: Path) -
 def test_latents_that_are_not_finite_are_a_reason_and_no_row(film: Input, noisy_32: str, tmp_path: Path) -> None:
     """Steps so large that every latent overflows: a real NaN, on the real road, up to the tables."""
     wild = {"inversion.method": "naive", "inversion.noise": True, "inversion.learning_rate": 1e30}
-    job = _job(tmp_path / "d", generator=noisy_32, **wild)
-    rows = _work(film, job)
+    job = job_of(tmp_path / "d", generator=noisy_32, **wild)
+    rows = work_without_engine(film, job)
     errors = [row for row in rows if isinstance(row, ErrorRow)]
     assert len(errors) == len(rows) == 2, "one for the part of each track"
     for row, shot, frame in zip(errors, (0, 2), (0, 72), strict=True):
@@ -249,7 +215,7 @@ def test_latents_that_are_not_finite_are_a_reason_and_no_row(film: Input, noisy_
 
 
 def test_of_a_batch_only_the_clip_at_fault_is_lost(tmp_path: Path) -> None:
-    job = _job(tmp_path / "d")
+    job = job_of(tmp_path / "d")
     film = Input(uri="film.mp4", video_id="v", bytes=1)
     sides_px = (32, 64, 32)  # the generator makes 32
     clips = [clip_of(np.zeros((2, px, px, 3), np.uint8), track_index=i) for i, px in enumerate(sides_px)]
