@@ -25,8 +25,8 @@ def test_the_manifest_shown_is_valid() -> None:
     EmotionManifest.model_validate(json.loads(_block("json")))
 
 
-def test_links_and_files_named_in_the_readme_exist() -> None:
-    for text in ((REPO / "README.md").read_text(), SETTINGS):
-        for target in re.findall(r"\]\(([^)#]+)\)", text):
+def test_files_that_pages_link_to_exist() -> None:
+    for page in (REPO / "README.md", *(REPO / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             if "://" not in target:
-                assert (REPO / target).exists() or (REPO / "docs" / target).exists(), target
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
