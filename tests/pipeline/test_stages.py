@@ -178,6 +178,26 @@ def test_leftovers_of_committed_films_are_cleared_and_no_others(tmp_path: Path) 
     clear_leftovers(store, "another-config", {"committed"})
 
 
+def test_a_scene_is_sampled_from_its_stored_knots(film: Input, tmp_path: Path) -> None:
+    """Few evaluations: the road of the knots is asked for, not their places."""
+    few = {"round_evaluations": 4, "evaluations": 4, "evaluations_per_draw": 4, "probe_evaluations": 3}
+    settings = {f"scene.{name}": value for name, value in {**few, "frames_per_segment": 4}.items()}
+    job = job_of(tmp_path / "d", **settings, **{"inversion.method": "scene"})
+    work_without_engine(film, job)
+    finalise(film, job)
+    dataset = open_dataset(job.dataset)
+    tracks = dataset.sql("select track_id, knots, n_frames from tracks").fetchall()
+    assert len(tracks) == 2
+    for track_id, knots, n_frames in tracks:
+        assert 2 <= knots < n_frames / 2
+        path = dataset.path(track_id)
+        assert len(path.pts_us) == knots
+        pts_us = dataset.sql(f"select pts_us from frames where track_id = '{track_id}' order by 1").fetchnumpy()[
+            "pts_us"
+        ]
+        np.testing.assert_allclose(path.at(pts_us), dataset.track(track_id), rtol=2**-10, atol=2**-20)
+
+
 def test_a_bad_film_is_an_error_row_with_its_stage(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no film\n")
     (row,) = work_without_engine(input_of(tmp_path / "text.mp4"), job_of(tmp_path / "d"))
