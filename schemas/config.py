@@ -111,9 +111,11 @@ class InversionSettings(_Settings):
         return given
 
     @model_validator(mode="after")
-    def _compile_what_has_one_size(self) -> Self:
+    def _only_what_the_method_can(self) -> Self:
         if self.compiled and self.method == "scene":
             raise ValueError("a scene's batches have many sizes, and each would be compiled; leave compiled off for it")
+        if self.noise and self.method != "naive":
+            raise ValueError("only frames that are inverted alone have noise maps; set method to naive, or noise off")
         return self
 
 

@@ -29,6 +29,7 @@ def test_flags_go_over_the_file(tmp_path: Path) -> None:
         pytest.param("seed: [", {}, "YAML", id="not_yaml"),
         pytest.param("seed: 1", {"seed.deep": 1}, "seed", id="a_setting_is_no_group"),
         pytest.param("inversion: {method: scene, compiled: true}", {}, "leave compiled off", id="a_compiled_scene"),
+        pytest.param("inversion: {noise: true}", {}, "set method to naive", id="noise_along_time"),
     ],
 )
 def test_what_is_wrong_is_one_line(tmp_path: Path, text: str, overrides: dict, says: str) -> None:
