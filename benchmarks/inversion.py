@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.known_walks import Walk, pictures_of, through_jpeg, walks
+from benchmarks.known_walks import knots_against, pictures_of, through_jpeg, walks
 from benchmarks.machine import describe_machine
 from benchmarks.puppet_clips import crops_clip, frames_of, movie_clips
 from benchmarks.reference_projectors import R1, R2, R3, Projector, project
@@ -262,19 +262,9 @@ def known(bench: Bench) -> None:
             )
             print(
                 f"| {name} | {method} | {evaluations:.0f} | {psnr.mean():.1f} | {psnr.min():.1f} | {error:.2f} "
-                f"| {_knots_against(walk, parts)} |",
+                f"| {knots_against(walk, parts)} |",
                 flush=True,
             )
-
-
-def _knots_against(walk: Walk, parts: list[LatentClip]) -> str:
-    """How many there are; how many corners have one within a frame (recall), how many stand at a corner (precision)."""
-    if any(part.knot_T is None for part in parts):
-        return "every frame | | "
-    at = np.flatnonzero(np.concatenate([part.knot_T for part in parts if part.knot_T is not None]))
-    near_TK = np.abs(at[:, None] - np.asarray(walk.corners)) <= 1
-    found, right = near_TK.any(axis=0), near_TK.any(axis=1)
-    return f"{len(at)} | {found.sum()} of {len(found)} | {right.sum()} of {len(right)}"
 
 
 def speed(bench: Bench) -> None:

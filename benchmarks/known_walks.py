@@ -14,6 +14,7 @@ from torch import Tensor
 
 from operators.inversion.knots import hat_weights
 from operators.stylegan.generator import Generator
+from schemas.clips import LatentClip
 
 _SHARE = 0.4  # of the way to another sample, per piece: about what a head does in half a second
 
@@ -70,3 +71,13 @@ def through_jpeg(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
     file = io.BytesIO()
     Image.fromarray(crop).save(file, "JPEG", quality=75)
     return np.asarray(Image.open(file))
+
+
+def knots_against(walk: Walk, parts: list[LatentClip]) -> str:
+    """How many there are; how many corners have one within a frame (recall), how many stand at a corner (precision)."""
+    if any(part.knot_T is None for part in parts):
+        return "every frame | | "
+    at = np.flatnonzero(np.concatenate([part.knot_T for part in parts if part.knot_T is not None]))
+    near_TK = np.abs(at[:, None] - np.asarray(walk.corners)) <= 1
+    found, right = near_TK.any(axis=0), near_TK.any(axis=1)
+    return f"{len(at)} | {found.sum()} of {len(found)} | {right.sum()} of {len(right)}"

@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.local_copy import local_copy
+from pipeline.prepare_worker import prepare_worker
 from pipeline.rows import pack, unpack
 from pipeline.staging import Cut, Staging
 from pipeline.store import Store
-from pipeline.worker_process import prepare_worker
 from schemas.clips import TrackClip
 from schemas.errors import BadInput
 from schemas.job import Input, Job

@@ -32,7 +32,7 @@ def fit_by_lbfgs(
         def evaluate(x_BK: Tensor, here: Targets = here) -> tuple[Tensor, Tensor]:
             w_BSD = x_BK.reshape(-1, *shape)
             loss_B, slope_BLD = tools.evaluate(w_BSD.expand(-1, tools.generator.num_ws, -1), here)
-            slope_BSD = slope_BLD if len(w_BSD[0]) > 1 else slope_BLD.sum(dim=1, keepdim=True)
+            slope_BSD = slope_BLD if shape[0] > 1 else slope_BLD.sum(dim=1, keepdim=True)
             return loss_B, slope_BSD.flatten(1)
 
         rows = Lbfgs(evaluate, start_NSD[batch].flatten(1), first_move=first_move)

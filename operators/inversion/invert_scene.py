@@ -30,9 +30,9 @@ from operators.inversion.knots import (
     without_the_least,
 )
 from operators.inversion.latent_clip import latent_clip, require_resolution
+from operators.inversion.off_the_path import off_the_path
 from operators.inversion.scene_descent import KnotPath, PathDescent
 from operators.inversion.scene_path import ScenePath
-from operators.inversion.scene_residual import off_the_path
 from operators.inversion.tools import InversionTools
 from schemas.clips import LatentClip, TrackClip
 from schemas.config import InversionSettings, SceneSettings

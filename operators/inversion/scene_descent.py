@@ -15,13 +15,13 @@ from operators.inversion.frame_loss import Targets
 from operators.inversion.knots import fitted_knots, hat_weights
 from operators.inversion.latent_clip import clip_targets, target_pictures
 from operators.inversion.lbfgs import Lbfgs
+from operators.inversion.off_the_path import off_the_path
 from operators.inversion.tools import InversionTools
 from operators.stylegan.w_statistics import w_statistics
 from schemas.clips import TrackClip
 
 _FRAMES_PER_PASS = 8  # fixed: bits must not follow how much memory a worker has
 _FIRST_MOVE = 0.05  # of the path, in spreads per coordinate, before L-BFGS has learnt anything
-_LEAVE_MOVE = 0.005  # of a frame off the path: a tenth of what a path far off needs
 _HELD_OUT_EVERY, _HOLD_OUT_FROM = 3, 8  # frames
 _GREY_LEVELS = 255.0 / 2  # per unit of the generator's pictures, which span [-1, 1]
 
@@ -93,19 +93,8 @@ class PathDescent:
         By L-BFGS, whose moves are as long as slopes say. Those of Adam are as long where nothing is to be gained; after
         three times the evaluations their noise put one corner of two a frame off, and these put none.
         """
-        start_NLD, found = self.latents(path, frames), []
-        for first in range(0, len(frames), _FRAMES_PER_PASS):
-            here = slice(first, first + _FRAMES_PER_PASS)
-            targets = self.targets(frames[here])
-            rows = Lbfgs(
-                lambda x_NK, targets=targets: self._evaluate_alone(x_NK, targets),  # type: ignore[misc]
-                start_NLD[here].flatten(1),
-                first_move=_LEAVE_MOVE * self.spread,
-            )
-            for _ in range(evaluations):
-                rows.step()
-            found.append(rows.x_BK)
-        return torch.cat(found).reshape(start_NLD.shape)
+        start_NLD = self.latents(path, frames)
+        return off_the_path(self.tools, self.clip, frames, start_NLD, weight=0.0, evaluations=evaluations)
 
     def near(self, points_NLD: Tensor, frames: NDArray[np.intp], path: KnotPath, knots: list[int]) -> KnotPath:
         """The path with these knots that comes nearest to the points; near a knot where none stands, `path`."""
@@ -177,7 +166,3 @@ class PathDescent:
             slope_KLD += torch.einsum("nk,nld->kld", hats_NK, slope_NLD)
             value += loss_N.sum()
         return value.reshape(1), slope_KLD.reshape(1, -1)
-
-    def _evaluate_alone(self, x_NK: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
-        loss_N, slope_NLD = self.tools.evaluate(x_NK.reshape(len(x_NK), self.tools.generator.num_ws, -1), targets)
-        return loss_N, slope_NLD.flatten(1)

@@ -1,4 +1,4 @@
-"""What a straight piece cannot show of a frame: a small step off the path, each frame for itself and for a price.
+"""What a straight piece cannot show of a frame: a step off the path, each frame for itself, for a price or for none.
 
 N frames, L style layers, D style width.
 """
@@ -17,7 +17,7 @@ from operators.stylegan.w_statistics import w_statistics
 from schemas.clips import TrackClip
 
 _FRAMES_PER_PASS = 8  # fixed: bits must not follow how much memory a worker has
-_FIRST_MOVE = FIRST_MOVE / 4  # the path is nearer than the frame before would be
+_FIRST_MOVE = FIRST_MOVE / 4  # the path is nearer than the frame before would be; a tenth of what a new path needs
 
 
 def off_the_path(
