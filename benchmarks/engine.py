@@ -18,11 +18,11 @@ from pathlib import Path
 
 from benchmarks.machine import describe_machine
 from jobs.invert import InvertOptions, default_pools, describe_job
+from pipeline.create_tables import open_or_create
 from pipeline.finalise import finalise
 from pipeline.plan import plan_videos
 from pipeline.rows import pack
 from pipeline.stages import CutVideo, FindFaces, InvertAndStage
-from pipeline.tables import open_or_create
 from schemas.job import Input, Job
 from tests.astronaut import write_astronaut_movie
 

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from jobs.contact_sheet import write_contact_sheet
 from jobs.invert import InvertOptions, invert
+from pipeline.create_tables import CONTACT_SHEET, SAMPLE
 from pipeline.read import Dataset, open_dataset
-from pipeline.tables import CONTACT_SHEET, SAMPLE
 from schemas.embedded import asset_path
 from schemas.emotions import EMOTIONS
 

@@ -12,13 +12,13 @@ from rich.markup import escape
 from operators.emotion.manifest import emotion_id
 from operators.inversion.encoder_header import NO_ENCODER, encoder_id, encoder_of
 from operators.inversion.perceptual_weights import PYRAMID, perceptual_id, perceptual_name
+from pipeline.create_tables import open_or_create
 from pipeline.flow import Pools, engine
 from pipeline.plan import Plan, plan_videos
 from pipeline.progress import Progress, clock
 from pipeline.run import RunSummary, run
 from pipeline.staging import clear_leftovers
 from pipeline.store import Store
-from pipeline.tables import open_or_create
 from schemas.config import Config, config_id, load_config
 from schemas.errors import WrongUse
 from schemas.generators import describe_generator

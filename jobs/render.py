@@ -19,8 +19,8 @@ from jobs.track_pictures import TrackPictures, faces, inverted_film
 from operators.latents.side_by_side import ComparedFrame, SideBySide
 from operators.video.encode import write_mp4, write_timed_mp4
 from operators.video.frame_source import FrameSource
+from pipeline.create_tables import CONTACT_SHEET
 from pipeline.read import Dataset, open_dataset
-from pipeline.tables import CONTACT_SHEET
 from schemas.emotions import EMOTIONS
 from schemas.errors import WrongUse
 from schemas.video import Frame

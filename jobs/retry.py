@@ -2,6 +2,7 @@
 
 from pipeline.attempts import Attempts
 from pipeline.read import open_dataset
+from pipeline.rewrite import drop_films
 from pipeline.store import Store
 from schemas.errors import WrongUse
 
@@ -19,6 +20,6 @@ def retry(dataset: str, videos: tuple[str, ...] = ()) -> int:
     for video_id, uri in rows:
         if not videos or video_id in videos or uri in videos:
             Attempts(store, config_id, video_id).clear()
-            opened.tables.forget_video(video_id, config_id)
+            drop_films(opened.tables, [video_id], config_id=config_id, what=f"to be tried again: {uri}")
             print(f"cleared {uri}")
     return 0

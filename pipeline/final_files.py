@@ -15,6 +15,7 @@ from pipeline.store import Store
 from schemas.tables import SCHEMAS, TableName
 
 ROWS_PER_GROUP = 256  # 4.7 MB of float16 latents at 1024 px: what one window of a training run reads
+SMALL_ROWS_PER_GROUP = 65_536  # of the other tables: a million tracks are read by all cores
 FILE_BYTES_MAX = 128 * 2**20  # a track never crosses a file, so a film's file may end a little above
 
 
@@ -37,10 +38,11 @@ def write_frames(store: Store, video_id: str, tracks: Iterable[pa.Table]) -> lis
 
 
 def write_rows(store: Store, table: TableName, rows: pa.Table) -> list[FinalFile]:
-    """The few rows that one video adds to a table without partitions."""
+    """Rows of a table without partitions, in the order given. A file of one film is named for it."""
     buffer = io.BytesIO()
-    pq.write_table(rows, buffer, **_encoding(rows.schema))
-    return [_put(store, table, buffer.getvalue(), {})]
+    pq.write_table(rows, buffer, row_group_size=SMALL_ROWS_PER_GROUP, **_encoding(rows.schema))
+    films = rows["video_id"].unique()
+    return [_put(store, table, buffer.getvalue(), {}, stem=films[0].as_py() if len(films) == 1 else "part")]
 
 
 def _frame_files(tracks: Iterable[pa.Table]) -> Iterator[bytes]:
@@ -96,9 +98,11 @@ def _encoding(schema: pa.Schema) -> dict[str, Any]:
     }
 
 
-def _put(store: Store, table: TableName, content: bytes, partition: dict[str, str | None]) -> FinalFile:
+def _put(
+    store: Store, table: TableName, content: bytes, partition: dict[str, str | None], stem: str = "part"
+) -> FinalFile:
     folder = "".join(f"{key}={value}/" for key, value in partition.items())
-    path = f"{folder}part-{hashlib.sha256(content).hexdigest()[:32]}.parquet"
+    path = f"{folder}{stem}-{hashlib.sha256(content).hexdigest()[:32]}.parquet"
     store.write(f"{table}/{path}", content)
     stats = json.dumps(_stats(pq.read_metadata(io.BytesIO(content)), SCHEMAS[table]))
     return FinalFile(path=path, size=len(content), partition=partition, stats=stats)

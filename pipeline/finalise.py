@@ -4,10 +4,11 @@ Written in order of time, with what a crash leaves behind:
     final files     orphans, rewritten with equal names and bytes by the next run
     frames          rows that no view shows, because the film has no row in `videos`; repeating them is a no-op
     shots, tracks   the same
-    videos          the film is committed; its staged files are leftovers, removed by the next run over it
+    videos          the film is committed, and those it replaces are out of sight; its staged files are leftovers,
+                    removed by the next run over it; rows of replaced films in the other tables are swept by vacuum
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,10 +17,12 @@ import pyarrow.dataset as ds
 
 from pipeline.assemble import assemble_tracks, shot_rows, track_rows
 from pipeline.attempts import Attempts
-from pipeline.final_files import write_frames, write_rows
+from pipeline.commit import Pins, app_id, append_once
+from pipeline.final_files import FinalFile, write_frames, write_rows
+from pipeline.rewrite import commit_video, sweep
 from pipeline.staging import Cut, Staging
 from pipeline.store import Store
-from pipeline.tables import Tables, app_id
+from pipeline.tables import Tables
 from schemas.job import Input, Job
 from schemas.outcomes import ErrorRow, Status
 from schemas.tables import VIDEOS, TableName
@@ -77,11 +80,12 @@ def _finalise(task: Input, job: Job) -> Fate:
         n_tracks=len(tracks),
         n_latents=sum(track["n_frames"] for track in tracks),
     )
+    pins: Pins = {}
     if tracks:
-        _append(job, store, "frames", task.video_id, files=frame_files)
-        _append(job, store, "tracks", task.video_id, rows=track_rows(tracks))
-    _append(job, store, "shots", task.video_id, rows=shot_rows(cut))
-    _append(job, store, "videos", task.video_id, rows=_video_row(task, job, fate, cut))
+        pins["frames"] = _append(job, "frames", task, frame_files)
+        pins["tracks"] = _append(job, "tracks", task, write_rows(store, "tracks", track_rows(tracks)))
+    pins["shots"] = _append(job, "shots", task, write_rows(store, "shots", shot_rows(cut)))
+    _commit_video(task, job, _video_row(task, job, fate, cut), f"{fate.status} {task.uri}", pins)
     staging.clear()
     return fate
 
@@ -99,17 +103,33 @@ def quarantine(task: Input, job: Job, error: ErrorRow) -> Fate:
     store = Store(job.dataset, job.storage_options)
     fate = Fate(video_id=task.video_id, uri=task.uri, status="quarantined", stage=error.stage, reason=error.message)
     staging = Staging(store, job.config_id, task.video_id)
-    _append(job, store, "videos", task.video_id, rows=_video_row(task, job, fate, staging.read_cut()))
+    row = _video_row(task, job, fate, staging.read_cut())
+    _commit_video(replace(task, replaces=()), job, row, f"quarantined {task.uri}", {})  # a bad film replaces nothing
     staging.clear()
     return fate
 
 
-def _append(
-    job: Job, store: Store, table: TableName, video_id: str, *, rows: pa.Table | None = None, files: Any = None
-) -> None:
-    files = write_rows(store, table, rows) if rows is not None else files
-    app = app_id(table, video_id, job.config_id)
-    Tables(job.dataset, job.storage_options).append_once(table, files, app, job.generation)
+def _append(job: Job, table: TableName, task: Input, files: list[FinalFile]) -> int:
+    """Gives a version of the table that holds the files."""
+    tables, app = Tables(job.dataset, job.storage_options), app_id(table, task.video_id, job.config_id)
+    return append_once(tables, table, files, app=app, generation=job.generation, what=f"rows of {task.uri}")
+
+
+def _commit_video(task: Input, job: Job, row: pa.Table, what: str, pins: Pins) -> None:
+    tables = Tables(job.dataset, job.storage_options)
+    if task.replaces:
+        what += " in place of its former content"
+    commit_video(
+        tables,
+        row,
+        config_id=job.config_id,
+        generation=job.generation,
+        replaces=task.replaces,
+        what=what,
+        pins=pins,
+    )
+    if task.replaces:
+        sweep(tables, task.replaces, config_id=job.config_id)
 
 
 def _video_row(task: Input, job: Job, fate: Fate, cut: Cut | None) -> pa.Table:

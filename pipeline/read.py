@@ -7,28 +7,32 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from operators.inversion.scene_path import ScenePath
+from pipeline.data_files import DataFile
 from pipeline.tables import Tables, open_tables
-from schemas.emotions import EMOTIONS
+from pipeline.views import Views
 from schemas.errors import WrongUse
 from schemas.tables import TABLES, TableName
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset as it was when it was opened; open it again to see what has been committed since.
+    """A dataset as it was at one version; open it again to see what has been committed since.
 
     num_ws style layers and w_dim style width are those of the dataset's generator.
+    Not promised: that a version older than the limit of the last `latentreel vacuum` can still be read.
     """
 
     tables: Tables
+    version: int  # of `videos`, which is the dataset's
 
     @cached_property
     def properties(self) -> dict[str, str]:
         """generator_id, num_ws, w_dim, space, config_id, as strings."""
-        found = self.tables.properties()
+        found = self.tables.properties(self.version)
         return {key.removeprefix("latentreel."): value for key, value in found.items()}
 
     @property
@@ -45,33 +49,43 @@ class Dataset:
 
     @property
     def frames(self) -> pa.Table:
-        """All latents at once; for more than fits into memory use `sql`."""
+        """All latents at once; for more than fits into memory use `sql` or `windows`."""
         return self.table("frames")
 
     def table(self, name: TableName) -> pa.Table:
         return self.sql(f"select * from {name}").to_arrow_table()
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
-        """DuckDB over the views videos, shots, tracks, frames, and the function emotion_name(id).
+        """DuckDB over the views videos, shots, tracks, frames, with the functions of docs/queries.md.
 
         Raises: WrongUse with DuckDB's message and the columns there are.
         """
-        try:
-            relation = self._connection.sql(query)
-        except duckdb.Error as err:
-            raise WrongUse(f"{' '.join(str(err).split())} ({self._columns()})") from err
-        if relation is None:
-            raise WrongUse("that statement gives no rows; the views are read-only: write a SELECT")
-        return relation
+        return self._views.sql(query)
 
     def write(self, query: str, path: str, *, form: str) -> None:
         """Writes the rows of a SELECT as csv, json (one array of objects) or parquet. Raises: WrongUse as `sql`."""
         self.sql(query).create_view("_result", replace=True)
         options = "format json, array true" if form == "json" else f"format {form}"
         try:
-            self._connection.execute(f"copy _result to '{path.replace(chr(39), chr(39) * 2)}' ({options})")
+            self._views.connection.execute(f"copy _result to '{path.replace(chr(39), chr(39) * 2)}' ({options})")
         except duckdb.Error as err:
             raise WrongUse(f"{path}: {' '.join(str(err).split())}") from err
+
+    def files(self, name: TableName) -> list[DataFile]:
+        """The Parquet files of a table at this version, sorted by path. Of `frames` only those of committed films."""
+        if name not in self._files:
+            found = self.tables.files(name, self._versions[name])
+            if name == "frames":
+                found = [file for file in found if file.partition["video_id"] in self._committed]
+            self._files[name] = found
+        return self._files[name]
+
+    def uris(self, name: TableName) -> list[str]:
+        """Those files as paths or URLs that other readers take.
+
+        Not promised: that files of `shots` and `tracks` hold rows of committed films only; join them with `videos`.
+        """
+        return [self.tables.store.uri(f"{name}/{file.path}") for file in self.files(name)]
 
     def size(self, name: TableName) -> tuple[int, int, int]:
         """Version, number of files and their bytes."""
@@ -79,58 +93,62 @@ class Dataset:
 
     def track(self, track_id: str) -> NDArray[np.float32]:
         """W+ of one track, (T, num_ws, w_dim), in the order of its frames. Raises: WrongUse for an unknown track."""
-        return self._latents(self._rows_of(track_id, "w"))
+        return self._latents(self._rows_of(track_id, ["w"]))
 
     def path(self, track_id: str) -> ScenePath:
         """The straight pieces on which a track's latents lie: `path.at(pts_us)` samples them at any time.
 
         Raises: WrongUse for an unknown track, and for one that was not inverted as a scene.
         """
-        rows = self._rows_of(track_id, "w, pts_us, knot")
+        rows = self._rows_of(track_id, ["w", "pts_us", "knot"])
         if rows["knot"].null_count:
             raise WrongUse(f"track {track_id}: has a latent for every frame; invert with --method scene for a path")
         knots = rows.filter(rows["knot"])
         return ScenePath(pts_us=knots["pts_us"].to_numpy(), w_KLD=self._latents(knots))
 
-    def _rows_of(self, track_id: str, columns: str) -> pa.Table:
-        # The partition is named too, so that only one film's files are opened.
-        rows = self._connection.sql(
-            f"select {columns} from frames where video_id = ? and track_id = ? order by frame_index",
-            params=[track_id.split("-", maxsplit=1)[0], track_id],
-        ).to_arrow_table()
-        if rows.num_rows == 0:
-            raise WrongUse(f"no track {track_id}; `select track_id from tracks` lists them")
-        return rows
+    def _rows_of(self, track_id: str, columns: list[str]) -> pa.Table:
+        video_id = track_id.split("-", maxsplit=1)[0]
+        files = [f"frames/{file.path}" for file in self.files("frames") if file.partition["video_id"] == video_id]
+        if files:
+            store = self.tables.store
+            film = ds.dataset([store.path(file) for file in files], filesystem=store.arrow_filesystem)
+            rows = film.to_table([*columns, "frame_index"], filter=ds.field("track_id") == track_id)
+            if rows.num_rows:
+                return rows.sort_by("frame_index")
+        raise WrongUse(f"no track {track_id}; `select track_id from tracks` lists them")
 
     def _latents(self, rows: pa.Table) -> NDArray[np.float32]:
         flat = np.concatenate([chunk.flatten().to_numpy() for chunk in rows["w"].chunks])
         return flat.reshape(rows.num_rows, int(self.properties["num_ws"]), int(self.properties["w_dim"]))
 
     @cached_property
-    def _connection(self) -> duckdb.DuckDBPyConnection:
-        connection = duckdb.connect()
-        for name in TABLES:
-            connection.register(f"_{name}", self.tables.open(name).to_pyarrow_dataset())
-        connection.execute("create view videos as from _videos")
-        committed = "select video_id from _videos where status <> 'quarantined'"
-        for name in TABLES:
-            if name != "videos":
-                connection.execute(f"create view {name} as from _{name} where video_id in ({committed})")
-        names = ", ".join(f"'{name}'" for name in EMOTIONS)
-        connection.execute(f"create macro emotion_name(id) as ([{names}])[id + 1]")
-        return connection
+    def _views(self) -> Views:
+        widths = (int(self.properties[name]) for name in ("num_ws", "w_dim"))
+        return Views(self.tables.store, lambda name: [f"{name}/{file.path}" for file in self.files(name)], *widths)
 
-    def _columns(self) -> str:
-        columns: dict[str, list[str]] = {}
-        for name in TABLES:
-            columns[name] = [str(c) for c in self._connection.sql(f"from {name} limit 0").columns]
-        return "; ".join(f"{name}: {', '.join(found)}" for name, found in columns.items())
+    @cached_property
+    def _versions(self) -> dict[TableName, int | None]:
+        """Of each table. None, the newest, where the log does not say: then `videos` alone decides what shows."""
+        pins = self.tables.pins(self.version)
+        return {name: self.version if name == "videos" else pins.get(name) for name in TABLES}
+
+    @cached_property
+    def _files(self) -> dict[TableName, list[DataFile]]:
+        return {}
+
+    @cached_property
+    def _committed(self) -> set[str]:
+        return {name for (name,) in self.sql("select video_id from videos where status = 'committed'").fetchall()}
 
     def __repr__(self) -> str:
         counts: dict[str, Any] = {name: self.sql(f"select count(*) from {name}").fetchall()[0][0] for name in TABLES}
         return f"Dataset({self.tables.root}, {counts})"
 
 
-def open_dataset(path: str, storage_options: dict[str, str] | None = None) -> Dataset:
-    """Raises: WrongUse when there is no dataset at the path."""
-    return Dataset(open_tables(path, storage_options))
+def open_dataset(path: str, storage_options: dict[str, str] | None = None, *, version: int | None = None) -> Dataset:
+    """Takes: a folder or URL; a version that `latentreel history` lists, default the newest.
+
+    Raises: WrongUse when there is no dataset at the path, or no such version.
+    """
+    tables = open_tables(path, storage_options)
+    return Dataset(tables, tables.open("videos", version).version())

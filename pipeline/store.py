@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import pyarrow as pa
+import pyarrow.fs
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,23 @@ class Store:
         protocol = self._fs_and_root[0].protocol
         return "file" in (protocol if isinstance(protocol, tuple) else (protocol,))
 
+    @property
+    def filesystem(self) -> Any:
+        """fsspec's."""
+        return self._fs_and_root[0]
+
+    @cached_property
+    def arrow_filesystem(self) -> pa.fs.FileSystem:
+        """The same for pyarrow. Takes what `path` gives."""
+        return pa.fs.LocalFileSystem() if self.is_local else pa.fs.PyFileSystem(pa.fs.FSSpecHandler(self.filesystem))
+
     def path(self, name: str) -> str:
+        """Without a protocol."""
         return f"{self._fs_and_root[1]}/{name}".rstrip("/")
+
+    def uri(self, name: str) -> str:
+        """A path, or a URL where the store is not a local folder."""
+        return self.path(name) if self.is_local else str(self.filesystem.unstrip_protocol(self.path(name)))
 
     def write(self, name: str, content: bytes) -> None:
         """Replaces what was there, whole or not at all."""

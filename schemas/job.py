@@ -13,6 +13,8 @@ class Input:
     uri: str
     video_id: str
     bytes: int
+    tag: str | None = None  # of the file when it was hashed: ETag or time of change; None: unknown
+    replaces: tuple[str, ...] = ()  # films that this one takes the place of: former content of the same file
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,14 @@ import pyarrow as pa
 TableName = Literal["frames", "shots", "tracks", "videos"]
 TABLES: tuple[TableName, ...] = get_args(TableName)  # in the order of commit: `videos` last makes a film visible
 
-PARTITION_BY: dict[str, list[str]] = {"frames": ["video_id"], "shots": [], "tracks": [], "videos": []}
+PARTITION_BY: dict[TableName, list[str]] = {"frames": ["video_id"], "shots": [], "tracks": [], "videos": []}
+# Of rows inside a file, and what files are told apart by: a reader of one film skips the others.
+SORT_BY: dict[TableName, list[str]] = {
+    "frames": ["track_id", "frame_index"],
+    "shots": ["video_id", "shot_index"],
+    "tracks": ["video_id", "shot_index", "track_index"],
+    "videos": ["video_id"],
+}
 
 
 def _column(name: str, kind: pa.DataType, *, null: bool = False) -> pa.Field:
@@ -111,7 +118,7 @@ FRAMES = pa.schema(
     ]
 )
 
-SCHEMAS: dict[str, pa.Schema] = {"videos": VIDEOS, "shots": SHOTS, "tracks": TRACKS, "frames": FRAMES}
+SCHEMAS: dict[TableName, pa.Schema] = {"videos": VIDEOS, "shots": SHOTS, "tracks": TRACKS, "frames": FRAMES}
 
 
 def track_id(video_id: str, shot_index: int, track_index: int) -> str:

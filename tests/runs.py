@@ -54,8 +54,7 @@ def rows(dataset: Path) -> dict[str, pa.Table]:
 
 def data_files(dataset: Path) -> set[str]:
     """The committed files of `frames`: named by their content, so equal names are equal bytes."""
-    uris = open_dataset(str(dataset)).tables.open("frames").file_uris()
-    return {Path(uri).name for uri in uris}
+    return {Path(file.path).name for file in open_dataset(str(dataset)).files("frames")}
 
 
 def assert_equal_datasets(a: Path, b: Path) -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from operators.video.video_id import video_id_of
+from pipeline.create_tables import open_or_create
 from pipeline.rows import pack, unpack
 from pipeline.stages import CutVideo, FindFaces, InvertAndStage
-from pipeline.tables import open_or_create
 from schemas.config import config_id, load_config
 from schemas.generators import describe_generator
 from schemas.job import Input, Job

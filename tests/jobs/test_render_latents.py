@@ -31,11 +31,11 @@ from operators.video.encode import write_mp4
 from operators.video.frame_source import FrameSource
 from operators.video.probe import probe
 from operators.video.video_id import video_id_of
+from pipeline.create_tables import open_or_create
 from pipeline.finalise import finalise
 from pipeline.read import Dataset, open_dataset
 from pipeline.staging import Cut, Staging
 from pipeline.store import Store
-from pipeline.tables import open_or_create
 from schemas.clips import LatentClip, TrackClip
 from schemas.config import LossSettings, config_id, load_config
 from schemas.errors import WrongUse

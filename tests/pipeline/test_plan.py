@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.create_tables import open_or_create
 from pipeline.plan import plan_videos
-from pipeline.tables import Tables, open_or_create
+from pipeline.tables import Tables
 from tests import builders
 
 NOBODY = 65534

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 import pipeline.flow
+from pipeline.create_tables import open_or_create
 from pipeline.finalise import Fate
 from pipeline.flow import Pools, engine
 from pipeline.progress import Progress
@@ -17,7 +18,6 @@ from pipeline.run import run
 from pipeline.stages import CutVideo, _receipt
 from pipeline.staging import Cut, Staging
 from pipeline.store import Store
-from pipeline.tables import open_or_create
 from schemas.job import Input
 from schemas.video import Segment
 from tests import builders

@@ -1,0 +1,114 @@
+"""Films taken out of the tables, or given another row in `videos`. Their files are rewritten without them.
+
+`videos` first: from that commit on no reader sees the film. What is left of it in the other tables is swept afterwards;
+a crash in between leaves rows that no view shows, and `latentreel vacuum` sweeps them.
+"""
+
+import io
+from collections.abc import Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+
+from pipeline.commit import Change, Pins, app_id, commit, is_done
+from pipeline.data_files import DataFile, data_files
+from pipeline.final_files import FinalFile, write_rows
+from pipeline.tables import Tables
+from schemas.tables import SCHEMAS, TABLES, TableName
+
+
+def commit_video(
+    tables: Tables, row: pa.Table, *, config_id: str, generation: int, replaces: Iterable[str], what: str, pins: Pins
+) -> None:
+    """Adds a film's row to `videos` once, and takes the rows of the films that it replaces out, in the same commit."""
+    video_id = row["video_id"][0].as_py()
+    app = app_id("videos", video_id, config_id)
+    added = write_rows(tables.store, "videos", row)
+
+    def change_of(table: DeltaTable) -> Change | None:
+        if is_done(table, app, generation):
+            return None
+        kept, removes = _without(tables, "videos", table, set(replaces))
+        undone = {app_id("videos", old, config_id): 0 for old in replaces}
+        return Change(what=what, adds=[*added, *kept], removes=removes, transactions={app: generation, **undone})
+
+    commit(tables, "videos", change_of, pins=pins)
+
+
+def drop_films(tables: Tables, video_ids: Iterable[str], *, config_id: str, what: str) -> None:
+    """Takes films out of the dataset, and the marks that they are committed: they may come again."""
+    names = set(video_ids)
+    _take_out(tables, "videos", names, config_id, what)
+    sweep(tables, names, config_id=config_id)
+
+
+def sweep(tables: Tables, video_ids: Iterable[str], *, config_id: str) -> set[str]:
+    """Takes out what is left of films that have no row in `videos`. Gives those it swept.
+
+    A film that is being worked on has staged files until its row is there: it is left alone.
+    Not promised: that a film is safe whose whole work begins and ends between the two looks of this function.
+    """
+    at_work = set(tables.store.folders(f"_staging/{config_id}"))  # looked at first: what ends meanwhile has a row
+    names = set(video_ids) - at_work
+    names -= set(_video_ids(tables))
+    for table in TABLES:
+        if table != "videos" and names:
+            _take_out(tables, table, names, config_id, "swept what is left of films that are gone")
+    return names
+
+
+def rename_film(tables: Tables, video_id: str, uri: str) -> None:
+    """Says where a film is now."""
+
+    def change_of(table: DeltaTable) -> Change | None:
+        kept, removes = _without(tables, "videos", table, {video_id})
+        rows = pa.concat_tables([_read(tables, "videos", file) for file in removes])
+        row = rows.filter(pc.equal(rows["video_id"], video_id))
+        if row.num_rows == 0 or row["uri"][0].as_py() == uri:
+            return None
+        row = row.set_column(row.schema.get_field_index("uri"), SCHEMAS["videos"].field("uri"), pa.array([uri]))
+        return Change(what=f"now at {uri}", adds=[*kept, *write_rows(tables.store, "videos", row)], removes=removes)
+
+    commit(tables, "videos", change_of)
+
+
+def _take_out(tables: Tables, name: TableName, video_ids: set[str], config_id: str, what: str) -> None:
+    def change_of(table: DeltaTable) -> Change | None:
+        kept, removes = _without(tables, name, table, video_ids)
+        undone = {app_id(name, video_id, config_id): 0 for video_id in sorted(video_ids)}
+        return Change(what=what, adds=kept, removes=removes, transactions=undone) if removes else None
+
+    commit(tables, name, change_of)
+
+
+def _without(
+    tables: Tables, name: TableName, table: DeltaTable, video_ids: set[str]
+) -> tuple[list[FinalFile], list[DataFile]]:
+    """The files that hold these films, and new ones with all their other rows."""
+    kept: list[FinalFile] = []
+    removes: list[DataFile] = []
+    for file in data_files(table):
+        if not file.may_hold(video_ids):
+            continue
+        if file.first_video == file.last_video:  # all of its rows are one film's
+            removes.append(file)
+            continue
+        rows = _read(tables, name, file)
+        others = rows.filter(pc.invert(pc.is_in(rows["video_id"], pa.array(sorted(video_ids)))))
+        if others.num_rows < rows.num_rows:
+            removes.append(file)
+            kept += write_rows(tables.store, name, others) if others.num_rows else []
+    return kept, removes
+
+
+def _read(tables: Tables, name: TableName, file: DataFile) -> pa.Table:
+    return pq.read_table(io.BytesIO(tables.store.read(f"{name}/{file.path}")), schema=SCHEMAS[name])
+
+
+def _video_ids(tables: Tables) -> list[str]:
+    found: list[str] = []
+    for file in data_files(tables.open("videos")):
+        found += _read(tables, "videos", file)["video_id"].to_pylist()
+    return found
