@@ -3,6 +3,7 @@
 A view is made when a question first names it: binding `frames` opens a file of each film.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,8 +31,9 @@ class Views:
         Raises: WrongUse with DuckDB's message and the columns there are.
         """
         try:
-            for name in self._grammar.get_table_names(query) & set(TABLES):
-                self._make(name)
+            for name in TABLES:
+                if re.search(rf"\b{name}\b", query, re.IGNORECASE):  # DuckDB's own get_table_names stumbles over joins
+                    self._make(name)
             relation = self.connection.sql(query)
         except duckdb.Error as err:
             raise WrongUse(f"{' '.join(str(err).split())} ({_columns()})") from err
@@ -42,22 +44,9 @@ class Views:
     @cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """With the functions, and the views that were asked for."""
-        connection = self._with_functions()
+        connection = duckdb.connect()
         if not self.store.is_local:
             connection.register_filesystem(self.store.filesystem)
-        return connection
-
-    @cached_property
-    def _grammar(self) -> duckdb.DuckDBPyConnection:
-        """Tells which tables a question names. Of empty tables: DuckDB 2.0 looks into views, and fails on their files."""
-        connection = self._with_functions()
-        for name in TABLES:
-            connection.register("_empty", SCHEMAS[name].empty_table())
-            connection.execute(f"create table {name} as from _empty")
-        return connection
-
-    def _with_functions(self) -> duckdb.DuckDBPyConnection:
-        connection = duckdb.connect()
         names = ", ".join(f"'{name}'" for name in EMOTIONS)
         connection.execute(f"create macro emotion_name(id) as ([{names}])[id + 1]")
         return connection
