@@ -93,12 +93,15 @@ def query(
     sql: Annotated[str, typer.Argument(metavar="SQL", help="DuckDB over videos, shots, tracks, frames.")],
     form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
     output: Annotated[str | None, typer.Option("-o", "--output", help="A file; parquet needs one.")] = None,
+    version: Annotated[
+        int | None, typer.Option(help="As the dataset was; `latentreel history` lists versions.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """SQL over the committed films."""
     from jobs.query import query as job
 
-    exit_with(lambda: job(dataset, sql, form=form, output=output), debug)
+    exit_with(lambda: job(dataset, sql, form=form, output=output, version=version), debug)
 
 
 @app.command(epilog="Example:  latentreel render dataset 1a2b3c4-00002-000 -o track.mp4")

@@ -26,7 +26,7 @@ OPTIONS = {
     "puppets crops": {"folder", "count", "px", "seed", "workers", "debug", "help"},
     "puppets render": {"output", "seed", "seconds", "width", "height", "fps", "debug", "help"},
     "puppets sample": {"folder", "debug", "help"},
-    "query": {"dataset", "sql", "format", "output", "debug", "help"},
+    "query": {"dataset", "sql", "format", "output", "version", "debug", "help"},
     "render": {"resample", "dataset", "track", "output", "debug", "help"},
     "retry": {"dataset", "videos", "debug", "help"},
     "status": {"dataset", "debug", "help"},
