@@ -1,5 +1,6 @@
 """The rows of a question as a file: csv, json or parquet."""
 
+from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
 import duckdb
@@ -53,7 +54,11 @@ def _write_parquet(relation: duckdb.DuckDBPyRelation, path: str, storage_options
 
 
 def _copy(reader: pa.RecordBatchReader, sink: Any) -> None:
-    with pq.ParquetWriter(sink, reader.schema, compression="zstd") as writer:
+    texts = [field.name for field in reader.schema if field.type == pa.string()]
+    split = dict.fromkeys(_floats(reader.schema), "BYTE_STREAM_SPLIT")  # latents take a third, as in the tables
+    with pq.ParquetWriter(
+        sink, reader.schema, compression="zstd", use_dictionary=texts, column_encoding=split
+    ) as writer:
         waiting: list[pa.RecordBatch] = []
         for batch in reader:
             waiting.append(batch)
@@ -63,3 +68,13 @@ def _copy(reader: pa.RecordBatchReader, sink: Any) -> None:
                 waiting.clear()
         if waiting:
             writer.write_table(pa.Table.from_batches(waiting))
+
+
+def _floats(schema: pa.Schema) -> Iterator[str]:
+    """As Parquet calls the columns that hold them."""
+    for field in schema:
+        kind, path = field.type, field.name
+        while pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+            kind, path = kind.value_type, f"{path}.list.element"
+        if kind == pa.float32():
+            yield path

@@ -90,7 +90,7 @@ class Views:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Raises: WrongUse where DuckDB refuses: its message, and the tables, columns and functions there are, in one line."""
+    """Raises: WrongUse where DuckDB refuses: its message and what there is to ask, in one line."""
     try:
         yield
     except duckdb.Error as err:
