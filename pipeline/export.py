@@ -33,9 +33,12 @@ def export(views: Views, query: str, path: str, *, form: Form, storage_options: 
         if form == "parquet":
             _write_parquet(relation, path, storage_options)
             return
-        relation.create_view("_result", replace=True)
         options = "format json, array true" if form == "json" else "format csv"
-        views.connection.execute(f"copy _result to '{path.replace(chr(39), chr(39) * 2)}' ({options})")
+        relation.create_view("_rows")
+        try:
+            views.connection.execute(f"copy _rows to '{path.replace(chr(39), chr(39) * 2)}' ({options})")
+        finally:
+            views.connection.execute("drop view _rows")
 
 
 def _write_parquet(relation: duckdb.DuckDBPyRelation, path: str, storage_options: dict[str, str]) -> None:
