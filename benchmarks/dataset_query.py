@@ -18,6 +18,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -35,7 +36,7 @@ from pipeline.create_tables import open_or_create
 from pipeline.final_files import FinalFile, write_rows
 from pipeline.tables import Tables
 from schemas.job import Job
-from schemas.tables import TABLES, TRACKS, VIDEOS, TableName, track_id
+from schemas.tables import SHOTS, TABLES, TRACKS, VIDEOS, TableName, track_id
 from tests import builders
 
 FILMS, TRACKS_PER_FILM = 100_000, 10
@@ -57,7 +58,7 @@ PERSON = "p000007"  # a synthetic one, in place of the document's anna
 
 _FILES = "FILES"  # in place of a question
 _ASK = """
-import json, resource, sys, time
+import json, re, sys, time
 from pipeline.read import open_dataset
 path, sql = sys.argv[1:]
 took = []
@@ -68,7 +69,7 @@ for _ in range(2):
     rows = len(dataset.files("frames") if sql == "FILES" else dataset.sql(sql).fetchall()) if sql else 0
     took.append(time.perf_counter() - start)
     start = time.perf_counter()
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])  # ru_maxrss has the parent's too
 print(json.dumps({"opened": opened, "first": took[0], "again": took[1], "rows": rows, "peak": peak / 1024}))
 """
 
@@ -120,6 +121,14 @@ class Library:
         }
         return _table(columns, VIDEOS)
 
+    def shots(self, films: list[str]) -> pa.Table:
+        n = len(films) * TRACKS_PER_FILM
+        shots = np.tile(np.arange(TRACKS_PER_FILM), len(films))
+        first = shots * 500
+        columns = {"video_id": np.repeat(films, TRACKS_PER_FILM), "shot_index": shots, "first_frame": first}
+        columns |= {"n_frames": np.full(n, 500), "start_us": first * 40_000, "end_us": (first + 500) * 40_000}
+        return _table(columns, SHOTS)
+
     def tracks(self, films: list[str]) -> pa.Table:
         n = len(films) * TRACKS_PER_FILM
         shots = np.tile(np.arange(TRACKS_PER_FILM), len(films))
@@ -142,26 +151,31 @@ class Library:
         step = len(compacted) // FILES
         parts = [compacted[i : i + step] for i in range(0, len(compacted), step)]
         alone = [[film] for film in later]
-        store = self.tables.store
-        self._commit(
-            "tracks", [file for part in parts + alone for file in write_rows(store, "tracks", self.tracks(part))]
-        )
-        self._commit(
-            "videos", [file for part in [compacted, *alone] for file in write_rows(store, "videos", self.videos(part))]
-        )
+        self._commit("shots", self._written("shots", self.shots, parts + alone))
+        self._commit("tracks", self._written("tracks", self.tracks, parts + alone))
+        self._commit("videos", self._written("videos", self.videos, [compacted, *alone]))
+
+    def _written(
+        self, name: TableName, rows_of: Callable[[list[str]], pa.Table], parts: list[list[str]]
+    ) -> list[FinalFile]:
+        return [file for part in parts for file in write_rows(self.tables.store, name, rows_of(part))]
 
     def commit_logs(self) -> None:
         """100,000 commits to each table: their sum in one, as many empty ones, a checkpoint, ordinary ones after it."""
-        rows = write_rows(self.tables.store, "videos", self.videos(self.films))
+        before, after = self.films[:-AFTER_CHECKPOINT], self.films[-AFTER_CHECKPOINT:]
         for name in TABLES:
-            files = rows if name == "videos" else [self._file(name, film) for film in self.films[:-AFTER_CHECKPOINT]]
-            self._commit(name, files, self.films[:-AFTER_CHECKPOINT])
+            self._commit(name, self._logged(name, before), before)
             self._fill(name)
-            for film in self.films[-AFTER_CHECKPOINT:]:
-                self._commit(name, [] if name == "videos" else [self._file(name, film)], [film])
+            for film in after:
+                self._commit(name, self._logged(name, [film]), [film])
+
+    def _logged(self, name: TableName, films: list[str]) -> list[FinalFile]:
+        """Only files of `videos` exist."""
+        if name == "videos":
+            return write_rows(self.tables.store, name, self.videos(films))
+        return [self._file(name, film) for film in films]
 
     def _file(self, name: TableName, film: str) -> FinalFile:
-        """As the log names it; only files of `videos` exist."""
         n_rows = {"frames": 2000, "shots": 100}.get(name, TRACKS_PER_FILM)
         stats = {"numRecords": n_rows, "minValues": {"video_id": film}, "maxValues": {"video_id": film}}
         if name == "frames":
