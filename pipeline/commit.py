@@ -19,7 +19,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from pipeline.data_files import DataFile
 from pipeline.final_files import FinalFile
 from pipeline.tables import PINS, WHAT, Tables
-from schemas.tables import PARTITION_BY, TableName
+from schemas.tables import PARTITION_BY, StoredName, TableName
 
 Pins = dict[TableName, int]
 
@@ -36,7 +36,7 @@ class Change:
 
 
 def commit(
-    tables: Tables, name: TableName, change_of: Callable[[DeltaTable], Change | None], *, pins: Pins | None = None
+    tables: Tables, name: StoredName, change_of: Callable[[DeltaTable], Change | None], *, pins: Pins | None = None
 ) -> int:
     """Commits what `change_of` makes of the newest version. Gives the version that holds it.
 
