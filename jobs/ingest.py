@@ -78,7 +78,7 @@ class _Watch:
         self._last = plan.waiting
         if plan.problems and not plan.held and not found.gone and not self.options.watch:
             raise WrongUse("; ".join(f"{problem.source}: {problem.message}" for problem in plan.problems))
-        clear_leftovers(self.tables.store, self.job.config_id, {task.video_id for task in plan.done})
+        clear_leftovers(self.tables.store, self.job.config_id, plan.done)
         problems = self._announce(plan, found)
         self._follow(plan, found)
         todo = [] if self.stop.asked else [_with_replaced(task, found) for task in plan.todo]
@@ -117,8 +117,9 @@ class _Watch:
         """What needs no work on a film."""
         if found.renamed:
             rename_films(self.tables, found.renamed)
-        done = {task.video_id for task in plan.done}
-        late = [old for old, new in found.replaced.items() if new in done]  # a run was killed, or the new one was there
+        late = [
+            old for old, new in found.replaced.items() if new in plan.done
+        ]  # a run was killed, or the new one was there
         if late:
             drop_films(self.tables, late, config_id=self.job.config_id, what="dropped the former content of files")
         if found.gone and self.options.prune:

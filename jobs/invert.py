@@ -41,7 +41,7 @@ def invert(options: InvertOptions, console: Console | None = None) -> int:
     with console.status("reading the sources"):
         plan = plan_videos(options.sources, tables)
     _refuse_if_nothing_can_start(plan)
-    clear_leftovers(tables.store, job.config_id, {task.video_id for task in plan.done})
+    clear_leftovers(tables.store, job.config_id, plan.done)
     _announce(plan, job, console)
     pools = default_pools(options.workers, options.device)
     if plan.todo:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import fsspec
 
@@ -19,8 +20,7 @@ STEP_S, COARSE_STEP_S = 0.1, 2.0
 _REMEMBER_EVERY_S = 60.0  # what a kill in the middle of an archive's first reading costs
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """What the dataset says of a film."""
 
     uri: str
@@ -33,7 +33,7 @@ class Plan:
     """Every film of the sources is in exactly one of the first six."""
 
     todo: list[Input]
-    done: list[Input]  # committed or no_faces, by an earlier run
+    done: set[str]  # video_ids, committed or no_faces by an earlier run
     quarantined: dict[str, str]  # uri -> reason, by an earlier run
     problems: list[Problem]  # cannot even be read
     doubles: dict[str, str] = field(default_factory=dict)  # uri -> uri of the film with the same bytes
@@ -58,31 +58,32 @@ def plan_videos(
     problems = listing.problems
     known = ledger.read()
     stamps = _stamps(listing)
-    unread = [uri for uri, stamp in stamps.items() if stamp.tag is None or known.get(uri, (None,))[0] != stamp]
+    unread = [uri for uri, stamp in stamps.items() if not _is_known(uri, stamp, known)]
     waiting = {uri: stamps[uri] for uri in unread if not is_settled(uri, stamps[uri])}
     read = _read_all([uri for uri in unread if uri not in waiting], problems, ledger, is_stopping)
 
     rows = _rows(tables)
-    todo, done, quarantined, doubles, held = [], [], {}, {}, {}
+    todo, done, quarantined, doubles, held = [], set(), {}, {}, {}
     first: dict[str, str] = {}  # video_id -> uri
     for uri, stamp in stamps.items():
-        task = read.get(uri)
-        if task is None and uri in known and known[uri][0] == stamp:
-            task = Input(uri=uri, video_id=known[uri][1], bytes=stamp.bytes, tag=stamp.tag)
-        if task is None:
+        if uri in read:
+            video_id = read[uri].video_id
+        elif _is_known(uri, stamp, known):
+            video_id = known[uri][1]
+        else:
             continue  # a problem, or it waits
-        held[uri] = task.video_id
-        if task.video_id in first:
-            doubles[uri] = first[task.video_id]
+        held[uri] = video_id
+        if video_id in first:
+            doubles[uri] = first[video_id]
             continue
-        first[task.video_id] = uri
-        row = rows.get(task.video_id)
+        first[video_id] = uri
+        row = rows.get(video_id)
         if row is None:
-            todo.append(task)
+            todo.append(read.get(uri) or Input(uri=uri, video_id=video_id, bytes=stamp.bytes, tag=stamp.tag))
         elif row.status == "quarantined":
             quarantined[uri] = str(row.reason)
         else:
-            done.append(task)
+            done.add(video_id)
     return Plan(
         todo=todo,
         done=done,
@@ -94,6 +95,13 @@ def plan_videos(
         held=held,
         rows=rows,
     )
+
+
+def _is_known(uri: str, stamp: Stamp, known: dict[str, tuple[Stamp, str]]) -> bool:
+    if uri not in known or stamp.tag is None:
+        return False
+    then = known[uri][0]
+    return then.tag == stamp.tag and then.bytes == stamp.bytes
 
 
 def _stamps(listing: Listing) -> dict[str, Stamp]:

@@ -3,11 +3,12 @@
 import csv
 import io
 import json
+import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import fsspec
 import pyarrow.parquet as pq
@@ -27,13 +28,12 @@ class Problem:
     message: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stamp:
+class Stamp(NamedTuple):  # an archive has 100,000: tuples are made twice as fast as frozen dataclasses
     """What a file system says of a file without reading it."""
 
     bytes: int
     tag: str | None  # changes when the content does: an ETag, or times and inode; None: the file system has neither
-    written_s: float | None = field(default=None, compare=False)  # last change; None: files appear whole, or unknown
+    written_s: float | None = None  # last change; None: files appear whole, or it is not known
 
 
 @dataclass
@@ -111,16 +111,15 @@ def stamp_of(info: dict[str, Any]) -> Stamp | None:
     """From fsspec's entry of a file; None for what is not one."""
     if info["type"] != "file":
         return None
-    tag = next((str(info[key]) for key in ("ETag", "etag", "md5Hash", "content_md5") if info.get(key)), None)
-    if tag is None and "ino" in info:  # a local file: ctime cannot be set back as mtime can
+    if "ino" in info:  # a local file: ctime cannot be set back as mtime can
         tag = f"{info['mtime']}:{info['created']}:{info['ino']}"
-    elif tag is None and info.get("LastModified"):
-        tag = str(info["LastModified"])
-    return Stamp(bytes=int(info["size"]), tag=tag, written_s=info.get("mtime") if "ino" in info else None)
+        return Stamp(bytes=info["size"], tag=tag, written_s=info["mtime"])
+    names = ("ETag", "etag", "md5Hash", "content_md5", "LastModified")  # of S3, HTTP, Google, Azure
+    return Stamp(bytes=int(info["size"]), tag=next((str(info[name]) for name in names if info.get(name)), None))
 
 
 def _is_video(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES
+    return posixpath.splitext(name)[1].lower() in VIDEO_SUFFIXES  # of 100,000 names: pathlib takes two seconds
 
 
 def _manifest(fs: Any, path: str) -> Iterator[str]:

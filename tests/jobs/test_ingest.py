@@ -14,6 +14,7 @@ from rich.console import Console
 import jobs.ingest
 import pipeline.plan
 from jobs.describe_job import describe_job
+from jobs.exit_codes import settings
 from jobs.ingest import IngestOptions, ingest
 from operators.video.video_id import video_id_of
 from pipeline.create_tables import open_or_create
@@ -28,7 +29,7 @@ from schemas.errors import WrongUse
 from schemas.job import Input, Job
 from schemas.outcomes import ErrorRow
 from tests.operators.video_clips import numbered, write_clip
-from tests.runs import FAST, Run, command, rows
+from tests.runs import FAST, command, rows
 from tests.without_engine import QUICK
 
 
@@ -255,11 +256,12 @@ def test_a_dataset_whose_generator_changed_is_refused(ingested: Ingest, tmp_path
 
 
 @pytest.mark.faults
-def test_watching_until_sigterm(latentreel: Run, movie: Path, undisturbed: Path, tmp_path: Path) -> None:
+def test_watching_until_sigterm(movie: Path, undisturbed: Path, tmp_path: Path) -> None:
     """A film comes while it watches, then SIGTERM while the film is at work: it is finished, and the end is said."""
     films, dataset = tmp_path / "films", tmp_path / "dataset"
     films.mkdir()
-    assert latentreel("invert", _film(films / "still.mp4", 1), "-o", dataset, "--workers", "1", *FAST).returncode == 0
+    job, canonical = describe_job(load_config(None, settings(list(FAST[1::2]))), str(dataset))
+    open_or_create(job, canonical, anew=False)
     words = command("ingest", dataset, films, "--watch", "--every", "0.2", "--workers", "1")
     with (tmp_path / "said").open("w") as said:
         watching = subprocess.Popen(words, stdout=said, stderr=said, env=os.environ | {"COLUMNS": "300"})
