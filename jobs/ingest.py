@@ -117,9 +117,8 @@ class _Watch:
         """What needs no work on a film."""
         if found.renamed:
             rename_films(self.tables, found.renamed)
-        late = [
-            old for old, new in found.replaced.items() if new in plan.done
-        ]  # a run was killed, or the new one was there
+        # The new content is there already: under another name, or a run was killed before it dropped the old rows.
+        late = [old for old, new in found.replaced.items() if new in plan.done]
         if late:
             drop_films(self.tables, late, config_id=self.job.config_id, what="dropped the former content of files")
         if found.gone and self.options.prune:
