@@ -17,12 +17,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.machine import describe_machine
-from jobs.invert import InvertOptions, default_pools, describe_job
+from jobs.bulk_run import default_pools
+from jobs.describe_job import describe_job
 from pipeline.create_tables import open_or_create
 from pipeline.finalise import finalise
 from pipeline.plan import plan_videos
 from pipeline.rows import pack
 from pipeline.stages import CutVideo, FindFaces, InvertAndStage
+from schemas.config import load_config
 from schemas.job import Input, Job
 from tests.astronaut import write_astronaut_movie
 
@@ -72,7 +74,7 @@ def _invert(films: list[Path], dataset: Path, n_processes: int) -> float:
 def _bare(films: list[Path], dataset: Path, n_processes: int) -> float:
     """The same stages called one after the other in each process, films dealt out from one queue."""
     started = time.perf_counter()
-    job, canonical = describe_job(InvertOptions(sources=(), dataset=str(dataset)))
+    job, canonical = describe_job(load_config(None, {}), str(dataset))
     tables, generation = open_or_create(job, canonical, anew=False)
     todo = plan_videos(tuple(map(str, films)), tables).todo
     context = multiprocessing.get_context("spawn")

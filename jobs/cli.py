@@ -85,6 +85,39 @@ def invert(
     exit_with(lambda: job(options), debug)
 
 
+@app.command(epilog="Example:  latentreel ingest dataset films/ --watch")
+def ingest(
+    dataset: DatasetPath,
+    sources: Sources,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Keep looking, until SIGTERM or Ctrl-C; what is at work is finished.")
+    ] = False,
+    every: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="With --watch: between two looks.")] = 30.0,
+    prune: Annotated[bool, typer.Option("--prune", help="Drop the rows of films whose files are gone.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes for faces, and as many for inversion. Changes no result.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda, for the inversion.")] = "cpu",
+    address: Annotated[str | None, typer.Option(help="A Ray cluster to join; default: this machine.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Only films that are new or changed, with the dataset's own settings; renamed ones are not done again."""
+    from jobs.ingest import IngestOptions
+    from jobs.ingest import ingest as job
+
+    options = IngestOptions(
+        dataset=dataset,
+        sources=tuple(sources),
+        watch=watch,
+        every_s=every,
+        prune=prune,
+        workers=workers,
+        device=device,
+        address=address,
+    )
+    exit_with(lambda: job(options), debug)
+
+
 @app.command(
     epilog='Example:  latentreel query dataset "select emotion_name(emotion), count(*) from frames group by 1"'
 )

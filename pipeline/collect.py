@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pipeline.finalise import Fate
 from schemas.job import Input
-from schemas.outcomes import ErrorRow, Note, Receipt
+from schemas.outcomes import ErrorRow, Note, Postponed, Receipt
 
 
 class Commits(Protocol):
@@ -18,6 +18,15 @@ class Commits(Protocol):
 
     def finished(self, *, wait: bool) -> list[Fate | ErrorRow]:
         """What commits have come to since this was last asked; with `wait`, what all of them come to."""
+
+
+@dataclass
+class Collected:
+    """What a flow came to. Every film is in exactly one of these."""
+
+    fates: list[Fate] = field(default_factory=list)
+    errors: dict[str, ErrorRow] = field(default_factory=dict)  # by video_id
+    postponed: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -42,36 +51,37 @@ class _Received:
 
 
 def collect(
-    results: Iterator[Receipt | Note | ErrorRow],
+    results: Iterator[Receipt | Note | Postponed | ErrorRow],
     todo: list[Input],
     commits: Commits,
     *,
     on_result: Callable[[Receipt | Note | ErrorRow | Fate], None],
-) -> tuple[list[Fate], dict[str, ErrorRow]]:
-    """Gives the fates of the films that were completed, and one error for each film that was not.
+) -> Collected:
+    """The fates of the films that were completed, one error for each that was not, and those that were not begun.
 
     A film that vanished without a word (a worker was killed on it, again and again) gets an error row here: nothing is
     ever lost in silence.
     """
     inputs = {task.video_id: task for task in todo}
     received: dict[str, _Received] = defaultdict(_Received)
-    fates: list[Fate] = []
-    errors: dict[str, ErrorRow] = {}
+    found = Collected()
     committing: set[str] = set()
 
     def keep(outcomes: list[Fate | ErrorRow]) -> None:
         for outcome in outcomes:
             on_result(outcome)
             if isinstance(outcome, ErrorRow):
-                errors.setdefault(outcome.video_id, outcome)
+                found.errors.setdefault(outcome.video_id, outcome)
             else:
-                fates.append(outcome)
+                found.fates.append(outcome)
 
     for result in results:
         if isinstance(result, ErrorRow):
             keep([result])
         elif isinstance(result, Note):
             on_result(result)
+        elif isinstance(result, Postponed):
+            found.postponed.add(result.video_id)
         elif result.video_id not in committing:  # a worker that was restarted may say the same twice
             on_result(result)
             received[result.video_id].add(result)
@@ -80,9 +90,11 @@ def collect(
                 commits.start(inputs[result.video_id])
         keep(commits.finished(wait=False))
     keep(commits.finished(wait=True))
-    for video_id in inputs.keys() - errors.keys() - {fate.video_id for fate in fates}:
+    settled = found.errors.keys() | {fate.video_id for fate in found.fates}
+    found.postponed -= settled  # begun after all, by a worker that died and was restarted
+    for video_id in inputs.keys() - settled - found.postponed:
         keep([_lost(inputs[video_id], received[video_id])])
-    return fates, errors
+    return found
 
 
 def _lost(task: Input, received: _Received) -> ErrorRow:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.store import Store
-from schemas.tables import SCHEMAS, TableName
+from schemas.tables import SCHEMAS, StoredName
 
 ROWS_PER_GROUP = 256  # 4.7 MB of float16 latents at 1024 px: what one window of a training run reads
 SMALL_ROWS_PER_GROUP = 65_536  # of the other tables: a million tracks are read by all cores
@@ -37,7 +37,7 @@ def write_frames(store: Store, video_id: str, tracks: Iterable[pa.Table]) -> lis
     return files
 
 
-def write_rows(store: Store, table: TableName, rows: pa.Table) -> list[FinalFile]:
+def write_rows(store: Store, table: StoredName, rows: pa.Table) -> list[FinalFile]:
     """Rows of a table without partitions, in the order given. A file of one film is named for it."""
     buffer = io.BytesIO()
     pq.write_table(rows, buffer, row_group_size=SMALL_ROWS_PER_GROUP, **_encoding(rows.schema))
@@ -99,7 +99,7 @@ def _encoding(schema: pa.Schema) -> dict[str, Any]:
 
 
 def _put(
-    store: Store, table: TableName, content: bytes, partition: dict[str, str | None], stem: str = "part"
+    store: Store, table: StoredName, content: bytes, partition: dict[str, str | None], stem: str = "part"
 ) -> FinalFile:
     folder = "".join(f"{key}={value}/" for key, value in partition.items())
     path = f"{folder}{stem}-{hashlib.sha256(content).hexdigest()[:32]}.parquet"

@@ -92,9 +92,9 @@ def _finalise(task: Input, job: Job) -> Fate:
 
 def _settled(task: Input, job: Job) -> Fate | None:
     """The fate that the dataset already holds."""
-    videos = Tables(job.dataset, job.storage_options).open("videos").to_pyarrow_dataset()
     columns = ["status", "n_shots", "n_tracks", "n_latents", "stage", "reason"]
-    rows = videos.to_table(columns=columns, filter=ds.field("video_id") == task.video_id).to_pylist()
+    tables = Tables(job.dataset, job.storage_options)
+    rows = tables.read("videos", columns, only=ds.field("video_id") == task.video_id).to_pylist()
     return Fate(video_id=task.video_id, uri=task.uri, **rows[0]) if rows else None
 
 

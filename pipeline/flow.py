@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.rows import pack, unpack
 from pipeline.stages import CutVideo, FindFaces, InvertAndStage
 from schemas.job import Input, Job
-from schemas.outcomes import ErrorRow, Note, Receipt
+from schemas.outcomes import ErrorRow, Note, Postponed, Receipt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Pools:
         return self.cut_workers + self.face_workers + self.invert_workers
 
 
-def latents(todo: list[Input], job: Job, pools: Pools) -> Iterator[Receipt | Note | ErrorRow]:
+def latents(todo: list[Input], job: Job, pools: Pools) -> Iterator[Receipt | Note | Postponed | ErrorRow]:
     """Results in the order in which they come to be. Not promised: a result for every input; a lost block is silent."""
     import ray.data
 

@@ -52,24 +52,26 @@ def sweep(tables: Tables, video_ids: Iterable[str], *, config_id: str) -> set[st
     """
     at_work = set(tables.store.folders(f"_staging/{config_id}"))  # looked at first: what ends meanwhile has a row
     names = set(video_ids) - at_work
-    names -= set(_video_ids(tables))
+    names -= set(tables.read("videos", ["video_id"])["video_id"].to_pylist())
     for table in TABLES:
         if table != "videos" and names:
             _take_out(tables, table, names, config_id, "swept what is left of films that are gone")
     return names
 
 
-def rename_film(tables: Tables, video_id: str, uri: str) -> None:
-    """Says where a film is now."""
+def rename_films(tables: Tables, uris: dict[str, str]) -> None:
+    """Says where films are now, in one commit. Takes: video_id -> uri. Films without a row are passed over."""
 
     def change_of(table: DeltaTable) -> Change | None:
-        kept, removes = _without(tables, "videos", table, {video_id})
-        rows = pa.concat_tables([_read(tables, "videos", file) for file in removes])
-        row = rows.filter(pc.equal(rows["video_id"], video_id))
-        if row.num_rows == 0 or row["uri"][0].as_py() == uri:
+        kept, removes = _without(tables, "videos", table, set(uris))
+        if not removes:
             return None
-        row = row.set_column(row.schema.get_field_index("uri"), SCHEMAS["videos"].field("uri"), pa.array([uri]))
-        return Change(what=f"now at {uri}", adds=[*kept, *write_rows(tables.store, "videos", row)], removes=removes)
+        rows = pa.concat_tables([_read(tables, "videos", file) for file in removes])
+        rows = rows.filter(pc.is_in(rows["video_id"], pa.array(sorted(uris)))).sort_by("video_id")
+        moved = pa.array([uris[video_id] for video_id in rows["video_id"].to_pylist()])
+        rows = rows.set_column(rows.schema.get_field_index("uri"), SCHEMAS["videos"].field("uri"), moved)
+        what = f"now at {moved[0]}" + (f" and {len(moved) - 1} others" if len(moved) > 1 else "")
+        return Change(what=what, adds=[*kept, *write_rows(tables.store, "videos", rows)], removes=removes)
 
     commit(tables, "videos", change_of)
 
@@ -105,10 +107,3 @@ def _without(
 
 def _read(tables: Tables, name: TableName, file: DataFile) -> pa.Table:
     return pq.read_table(io.BytesIO(tables.store.read(f"{name}/{file.path}")), schema=SCHEMAS[name])
-
-
-def _video_ids(tables: Tables) -> list[str]:
-    found: list[str] = []
-    for file in data_files(tables.open("videos")):
-        found += _read(tables, "videos", file)["video_id"].to_pylist()
-    return found

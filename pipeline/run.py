@@ -9,6 +9,7 @@ from pipeline.collect import collect
 from pipeline.finalise import Fate, finalise, quarantine
 from pipeline.flow import Pools, latents
 from pipeline.progress import Progress
+from pipeline.stop import StopRequest
 from pipeline.store import Store
 from schemas.errors import Interrupted
 from schemas.job import Input, Job
@@ -20,6 +21,7 @@ class RunSummary:
     """The fates of a run's films."""
 
     fates: list[Fate] = field(default_factory=list)
+    postponed: list[Input] = field(default_factory=list)  # not done, because the run was asked to stop
 
     def of(self, status: str) -> list[Fate]:
         return [fate for fate in self.fates if fate.status == status]
@@ -29,19 +31,23 @@ class RunSummary:
         return sum(getattr(fate, count) for fate in self.fates)
 
     def checked_against(self, todo: list[Input]) -> "RunSummary":
-        """committed + no_faces + quarantined = todo, film by film."""
-        got, due = sorted(fate.video_id for fate in self.fates), sorted(task.video_id for task in todo)
-        assert got == due, f"{len(due)} films were to be done, {len(got)} have a fate"
+        """committed + no_faces + quarantined + postponed = todo, film by film."""
+        got = sorted([fate.video_id for fate in self.fates] + [task.video_id for task in self.postponed])
+        assert got == sorted(task.video_id for task in todo), f"{len(todo)} films were to be done, {len(got)} were"
         return self
 
 
-def run(todo: list[Input], job: Job, pools: Pools, progress: Progress) -> RunSummary:
-    """Works on all films, then once more on each that failed for a reason that may pass, alone, up to three times."""
+def run(todo: list[Input], job: Job, pools: Pools, progress: Progress, stop: StopRequest | None = None) -> RunSummary:
+    """Works on all films, then once more on each that failed for a reason that may pass, alone, up to three times.
+
+    Asked to stop, it finishes the films that it has begun.
+    """
     summary = RunSummary()
     pending = _round(todo, job, pools, progress, summary)
-    while pending:
+    while pending and not (stop and stop.asked):
         task = pending.pop(0)
         pending += _round([task], job, pools, progress, summary)
+    summary.postponed += pending
     return summary.checked_against(todo)
 
 
@@ -49,9 +55,10 @@ def _round(todo: list[Input], job: Job, pools: Pools, progress: Progress, summar
     """Gives the films that deserve another attempt."""
     if not todo:
         return []
-    fates, errors = collect(latents(todo, job, pools), todo, RayCommits(job), on_result=progress.add)
-    summary.fates += fates
-    for error in errors.values():
+    collected = collect(latents(todo, job, pools), todo, RayCommits(job), on_result=progress.add)
+    summary.fates += collected.fates
+    summary.postponed += [task for task in todo if task.video_id in collected.postponed]
+    for error in collected.errors.values():
         if error.stage in {"staging", "commit"}:  # the dataset's fault, not the film's: no attempt is counted
             raise Interrupted(
                 f"{job.dataset} cannot be written ({error.message}); {len(summary.of('committed'))} films are done; "
@@ -59,8 +66,8 @@ def _round(todo: list[Input], job: Job, pools: Pools, progress: Progress, summar
             )
     again: list[Input] = []
     for task in todo:
-        if task.video_id in errors:
-            fate = _after_failure(task, job, errors[task.video_id])
+        if task.video_id in collected.errors:
+            fate = _after_failure(task, job, collected.errors[task.video_id])
             if fate is None:
                 again.append(task)
             else:

@@ -3,13 +3,16 @@
 import csv
 import io
 import json
+import posixpath
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import fsspec
 import pyarrow.parquet as pq
+from fsspec.utils import glob_translate
 
 # Taken from a folder or a glob without an extension; a file that is named itself may be called anything.
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mxf", ".wmv"})
@@ -25,38 +28,98 @@ class Problem:
     message: str
 
 
-def expand_sources(sources: tuple[str, ...]) -> tuple[list[str], list[Problem]]:
+class Stamp(NamedTuple):  # an archive has 100,000: tuples are made twice as fast as frozen dataclasses
+    """What a file system says of a file without reading it."""
+
+    bytes: int
+    tag: str | None  # changes when the content does: an ETag, or times and inode; None: the file system has neither
+    written_s: float | None = None  # last change; None: files appear whole, or it is not known
+
+
+@dataclass
+class Listing:
     """The films that the sources name, each once, in the order given; and the sources that name none."""
-    films: dict[str, None] = {}
-    problems: list[Problem] = []
+
+    films: dict[str, Stamp | None] = field(default_factory=dict)  # by uri; None: named by a manifest, not looked at
+    problems: list[Problem] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)  # of them, those with no such path: source -> uri
+    _covered: list[re.Pattern[str]] = field(default_factory=list)
+    _unreadable: list[str] = field(default_factory=list)
+
+    def lacks(self, uri: str) -> bool:
+        """Whether a film that was there once is not there now. Never of what could not be listed."""
+        return (
+            uri not in self.films
+            and (any(pattern.match(uri) for pattern in self._covered) or uri in self.missing.values())
+            and not any(uri.startswith(folder) for folder in self._unreadable)
+        )
+
+    def add(self, source: str) -> None:
+        """What one source gives. Raises: OSError, ValueError where it gives nothing."""
+        fs, path = fsspec.core.url_to_fs(source)
+        if any(mark in path for mark in "*?[") and not fs.exists(path):
+            found = {name: info for name, info in fs.glob(path, detail=True).items() if info["type"] != "directory"}
+            if not found:
+                raise ValueError("no file matches this pattern; quote the pattern, or check the folder it starts in")
+            self._add_all(fs, found, glob_translate(_uri(fs, path)))
+        elif fs.isdir(path):
+            found = {name: info for name, info in self._find(fs, path).items() if _is_video(name)}
+            if not found:
+                kinds = ", ".join(sorted(VIDEO_SUFFIXES))
+                raise ValueError(f"holds no films ({kinds}); name another folder or the files")
+            self._add_all(fs, found, re.escape(_uri(fs, path).rstrip("/")) + "/.*")
+        elif not fs.exists(path):
+            self.missing[source] = _uri(fs, path)
+            raise FileNotFoundError("no such file or folder; check the path")
+        elif PurePosixPath(path).suffix.lower() in MANIFEST_SUFFIXES:
+            self.films.update({name: self.films.get(name) for name in _manifest(fs, path)})
+        else:
+            self.films[_uri(fs, path)] = None
+
+    def _find(self, fs: Any, path: str) -> dict[str, Any]:
+        on_error: dict[str, Any] = {}
+
+        def unreadable(err: OSError) -> None:  # by default fsspec passes such folders over in silence
+            folder = str(err.filename)
+            self._unreadable.append(folder.rstrip("/") + "/")
+            self.problems.append(Problem(folder, _reason(err)))
+
+        if "file" in fs.protocol:
+            on_error = {"on_error": unreadable}
+        found: dict[str, Any] = fs.find(path, detail=True, **on_error)
+        return found
+
+    def _add_all(self, fs: Any, found: dict[str, Any], covered: str) -> None:
+        for name in sorted(found):
+            # A link's own times say nothing of its target: it is looked at on its own, later.
+            self.films[_uri(fs, name)] = None if found[name].get("islink") else stamp_of(found[name])
+        self._covered.append(re.compile(covered))
+
+
+def expand_sources(sources: tuple[str, ...]) -> Listing:
+    """One look at all sources. What goes wrong with one is in `problems` and stops no other."""
+    listing = Listing()
     for source in sources:
         try:
-            found = list(_expand(source))
+            listing.add(source)
         except (OSError, ValueError) as err:
-            problems.append(Problem(source, _reason(err)))
-            continue
-        films.update(dict.fromkeys(found))
-    return list(films), problems
+            listing.problems.append(Problem(source, _reason(err)))
+    return listing
 
 
-def _expand(source: str) -> Iterator[str]:
-    fs, path = fsspec.core.url_to_fs(source)
-    if any(mark in path for mark in "*?[") and not fs.exists(path):
-        found = [str(name) for name in sorted(fs.glob(path)) if not fs.isdir(name)]
-        if not found:
-            raise ValueError("no file matches this pattern; quote the pattern, or check the folder it starts in")
-        yield from (_uri(fs, name) for name in found)
-    elif fs.isdir(path):
-        found = sorted(name for name in fs.find(path) if PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES)
-        if not found:
-            raise ValueError(f"holds no films ({', '.join(sorted(VIDEO_SUFFIXES))}); name another folder or the files")
-        yield from (_uri(fs, name) for name in found)
-    elif not fs.exists(path):
-        raise FileNotFoundError("no such file or folder; check the path")
-    elif PurePosixPath(path).suffix.lower() in MANIFEST_SUFFIXES:
-        yield from _manifest(fs, path)
-    else:
-        yield _uri(fs, path)
+def stamp_of(info: dict[str, Any]) -> Stamp | None:
+    """From fsspec's entry of a file; None for what is not one."""
+    if info["type"] != "file":
+        return None
+    if "ino" in info:  # a local file: ctime cannot be set back as mtime can
+        tag = f"{info['mtime']}:{info['created']}:{info['ino']}"
+        return Stamp(bytes=info["size"], tag=tag, written_s=info["mtime"])
+    names = ("ETag", "etag", "md5Hash", "content_md5", "LastModified")  # of S3, HTTP, Google, Azure
+    return Stamp(bytes=int(info["size"]), tag=next((str(info[name]) for name in names if info.get(name)), None))
+
+
+def _is_video(name: str) -> bool:
+    return posixpath.splitext(name)[1].lower() in VIDEO_SUFFIXES  # of 100,000 names: pathlib takes two seconds
 
 
 def _manifest(fs: Any, path: str) -> Iterator[str]:

@@ -14,11 +14,12 @@ from pipeline.local_copy import local_copy
 from pipeline.prepare_worker import prepare_worker
 from pipeline.rows import pack, unpack
 from pipeline.staging import Cut, Staging
+from pipeline.stop import is_stopping
 from pipeline.store import Store
 from schemas.clips import TrackClip
 from schemas.errors import BadInput
 from schemas.job import Input, Job
-from schemas.outcomes import ErrorRow, Note, Receipt, Stage
+from schemas.outcomes import ErrorRow, Note, Postponed, Receipt, Stage
 from schemas.video import Segment
 
 
@@ -55,6 +56,9 @@ class CutVideo:
 
         for task in unpack(block):
             with _ErrorRows(task, None) as errors:
+                if is_stopping(self.job):
+                    yield pack(task.video_id, Postponed(video_id=task.video_id))
+                    continue
                 staging = _staging(self.job, task)
                 cut = staging.read_cut()
                 if cut is None:

@@ -132,6 +132,11 @@ class Store:
             if not name.startswith("."):
                 yield name, str(entry["type"])
 
+    def remove(self, name: str) -> None:
+        """One file; nothing happens where there is none."""
+        with suppress(FileNotFoundError):
+            self._fs_and_root[0].rm_file(self.path(name))
+
     def remove_folder(self, folder: str) -> None:
         """Nothing happens where there is none: another process may have been faster."""
         with suppress(FileNotFoundError):

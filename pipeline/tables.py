@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from pydantic import ValidationError
@@ -13,7 +14,7 @@ from pipeline.data_files import DataFile, data_files
 from pipeline.store import Store
 from schemas.config import Config
 from schemas.errors import WrongUse
-from schemas.tables import SCHEMAS, TABLES, TableName
+from schemas.tables import SCHEMAS, TABLES, StoredName, TableName
 
 WHAT, PINS = "latentreel.what", "latentreel.pins"  # in the log's entry of a commit: see pipeline/commit.py
 
@@ -30,7 +31,7 @@ class Tables:
         """The files of the same dataset."""
         return Store(self.root, self.storage_options)
 
-    def open(self, name: TableName, version: int | None = None) -> DeltaTable:
+    def open(self, name: StoredName, version: int | None = None) -> DeltaTable:
         """Raises: WrongUse for a version that is not there (any more)."""
         try:
             return DeltaTable(self.uri(name), version=version, storage_options=self.storage_options or None)
@@ -82,7 +83,11 @@ class Tables:
         self._refuse_other_columns(name, table)
         return data_files(table)
 
-    def uri(self, name: TableName) -> str:
+    def read(self, name: StoredName, columns: list[str] | None = None, *, only: ds.Expression = None) -> pa.Table:
+        """Rows of the newest version, all of them in memory."""
+        return self.open(name).to_pyarrow_dataset().to_table(columns=columns, filter=only)
+
+    def uri(self, name: StoredName) -> str:
         return f"{self.root.rstrip('/')}/{name}"
 
     def _refuse_other_columns(self, name: TableName, table: DeltaTable) -> None:

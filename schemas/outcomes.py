@@ -34,6 +34,13 @@ class Note:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Postponed:
+    """A film that was not begun, because the run was asked to stop. It is nobody's failure."""
+
+    video_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ErrorRow:
     """One unit of work failed. `permanent`: the input is at fault, so the same bytes would fail again."""
 

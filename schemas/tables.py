@@ -11,7 +11,15 @@ import pyarrow as pa
 TableName = Literal["frames", "shots", "tracks", "videos"]
 TABLES: tuple[TableName, ...] = get_args(TableName)  # in the order of commit: `videos` last makes a film visible
 
-PARTITION_BY: dict[TableName, list[str]] = {"frames": ["video_id"], "shots": [], "tracks": [], "videos": []}
+StoredName = TableName | Literal["_sources"]  # and the memory of what was read where, which no view shows
+
+PARTITION_BY: dict[StoredName, list[str]] = {
+    "frames": ["video_id"],
+    "shots": [],
+    "tracks": [],
+    "videos": [],
+    "_sources": [],
+}
 # Of rows inside a file, and what files are told apart by: a reader of one film skips the others.
 SORT_BY: dict[TableName, list[str]] = {
     "frames": ["track_id", "frame_index"],
@@ -118,7 +126,23 @@ FRAMES = pa.schema(
     ]
 )
 
-SCHEMAS: dict[TableName, pa.Schema] = {"videos": VIDEOS, "shots": SHOTS, "tracks": TRACKS, "frames": FRAMES}
+SOURCES = pa.schema(
+    [
+        _column("uri", _TEXT),
+        _column("bytes", _LONG),
+        _column("tag", _TEXT),  # ETag, or times and inode, when the file was read
+        _column("video_id", _TEXT),  # what it held then
+        _column("seen", _LONG),  # version of this table: the largest of a uri counts
+    ]
+)
+
+SCHEMAS: dict[StoredName, pa.Schema] = {
+    "videos": VIDEOS,
+    "shots": SHOTS,
+    "tracks": TRACKS,
+    "frames": FRAMES,
+    "_sources": SOURCES,
+}
 
 
 def track_id(video_id: str, shot_index: int, track_index: int) -> str:

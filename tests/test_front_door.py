@@ -19,6 +19,9 @@ OPTIONS = {
     "generator fit": {
         "source", "output", "objective", "set", "pace", "device", "px", "frame-stride", "debug", "help",
     },
+    "ingest": {
+        "dataset", "sources", "watch", "every", "prune", "workers", "device", "address", "debug", "help",
+    },
     "invert": {"preset",
         "sources", "output", "config", "generator", "method", "finder", "emotion", "encoder", "seed", "set", "workers",
         "device", "address", "replace", "debug", "help",

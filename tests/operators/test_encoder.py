@@ -16,7 +16,7 @@ from operators.inversion.inverter import make_inverter
 from operators.stylegan.checkpoint import save_generator
 from operators.stylegan.generator import Architecture, Generator
 from operators.stylegan.random_weights import random_generator
-from schemas.config import Config, InversionSettings, SceneSettings, config_id
+from schemas.config import Config, InversionSettings, SceneSettings, config_id, load_config
 from schemas.errors import WrongUse
 from schemas.generators import describe_generator
 from tests.reference.inversion_clips import clip_of, crops_of, known_path
@@ -169,17 +169,17 @@ def test_the_settings_id_follows_the_encoders_content(path: str) -> None:
 
 
 def test_a_job_names_its_encoder_by_content(path: str, small: Generator, encoder: Encoder, tmp_path: Path) -> None:
-    from jobs.invert import InvertOptions, describe_job
+    from jobs.describe_job import describe_job
 
     generator = str(tmp_path / "g.safetensors")
     save_generator(small, generator)
     made_for = describe_generator(generator, seed=0).generator_id
     Path(path).write_bytes(encoder_bytes(encoder, small, generator_id=made_for))
     wanted = {"generator": generator, "inversion.encoder": path}
-    _, canonical = describe_job(InvertOptions(sources=(), dataset="d", overrides=wanted))
+    _, canonical = describe_job(load_config(None, wanted), "d")
     assert canonical["inversion"]["encoder"] == encoder_id(path, generator_id=made_for)
     with pytest.raises(WrongUse, match="not random-64-seed0; give that generator's encoder, or none"):
-        describe_job(InvertOptions(sources=(), dataset="d", overrides=wanted | {"generator": "random-64"}))
+        describe_job(load_config(None, wanted | {"generator": "random-64"}), "d")
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,8 @@ def _todo(*video_ids: str) -> list[Input]:
 
 def _collect(results: list, todo: list[Input]) -> tuple[list[str], dict[str, ErrorRow]]:
     commits = _Recorder()
-    fates, errors = collect(iter(results), todo, commits, on_result=lambda _: None)
+    found = collect(iter(results), todo, commits, on_result=lambda _: None)
+    fates, errors = found.fates, found.errors
     assert sorted(fate.video_id for fate in fates) == sorted(commits.started)
     assert len(set(commits.started)) == len(commits.started), "a film was committed twice"
     assert {fate.video_id for fate in fates}.isdisjoint(errors)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.sources import expand_sources
+from pipeline.sources import Listing, expand_sources
 
 
 @pytest.fixture
@@ -18,8 +18,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _names(films: list[str], root: Path) -> list[str]:
-    return [str(Path(film).relative_to(root)) for film in films]
+def _names(listing: Listing, root: Path) -> list[str]:
+    return [str(Path(film).relative_to(root)) for film in listing.films]
 
 
 @pytest.mark.parametrize(
@@ -34,8 +34,8 @@ def _names(films: list[str], root: Path) -> list[str]:
 )
 def test_sources_on_disk(folder: Path, source: str, expected: list[str]) -> None:
     (folder / "notes.dat").write_text("x")
-    films, problems = expand_sources((f"{folder}/{source}",))
-    assert (_names(films, folder), problems) == (expected, [])
+    listing = expand_sources((f"{folder}/{source}",))
+    assert (_names(listing, folder), listing.problems) == (expected, [])
 
 
 @pytest.mark.parametrize("form", ["txt", "csv", "jsonl", "parquet"])
@@ -49,17 +49,17 @@ def test_manifests_name_films_relative_to_themselves(folder: Path, form: str) ->
         manifest.write_text("".join(json.dumps({"path": name}) + "\n" for name in names))
     else:
         pq.write_table(pa.table({"uri": names}), manifest)
-    films, problems = expand_sources((str(manifest),))
-    assert (_names(films, folder), problems) == (names, [])
+    listing = expand_sources((str(manifest),))
+    assert (_names(listing, folder), listing.problems) == (names, [])
 
 
 def test_a_url_in_a_manifest_stays_a_url(folder: Path) -> None:
     (folder / "list.txt").write_text("s3://bucket/film.mp4\n")
-    assert expand_sources((str(folder / "list.txt"),))[0] == ["s3://bucket/film.mp4"]
+    assert list(expand_sources((str(folder / "list.txt"),)).films) == ["s3://bucket/film.mp4"]
 
 
 def test_a_film_named_twice_is_taken_once(folder: Path) -> None:
-    assert len(expand_sources((f"{folder}/b.mp4", f"{folder}/*.mp4"))[0]) == 1
+    assert len(expand_sources((f"{folder}/b.mp4", f"{folder}/*.mp4")).films) == 1
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,9 @@ def test_what_gives_nothing_is_one_line_and_stops_nothing(folder: Path, source: 
     (folder / "empty").mkdir()
     (folder / "bad.csv").write_text("title\nfilm\n")
     (folder / "blank.txt").write_text("\n")
-    films, (problem,) = expand_sources((f"{folder}/{source}", f"{folder}/b.mp4"))
-    assert _names(films, folder) == ["b.mp4"]
+    listing = expand_sources((f"{folder}/{source}", f"{folder}/b.mp4"))
+    (problem,) = listing.problems
+    assert _names(listing, folder) == ["b.mp4"]
     assert says in problem.message
     assert "\n" not in problem.message
     assert problem.source.endswith(source)

@@ -1,0 +1,53 @@
+"""What a dataset's settings come to: the job that workers are told, and the settings in canonical form."""
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+from operators.emotion.manifest import emotion_id
+from operators.inversion.encoder_header import NO_ENCODER, encoder_id, encoder_of
+from operators.inversion.perceptual_weights import perceptual_id, perceptual_name
+from schemas.config import Config, config_id
+from schemas.embedded import EMBEDDED
+from schemas.generators import describe_generator
+from schemas.job import Job
+
+
+def describe_job(config: Config, dataset: str, *, device: str = "cpu") -> tuple[Job, dict[str, Any]]:
+    """Needs neither torch nor Ray. Raises: WrongUse for networks that are missing or not what they should be."""
+    config = _with_whole_paths(config)
+    generator = describe_generator(config.generator, seed=config.seed)
+    emotion = emotion_id(config.emotion.model) if config.emotion.model else None
+    # Chosen here, once: a worker that does not see a file beside the generator must fail, not start from elsewhere.
+    start = encoder_of(config.generator, config.inversion.encoder)
+    inversion = config.inversion.model_copy(update={"encoder": start or NO_ENCODER})
+    perceptual = perceptual_name(config.loss.perceptual)
+    loss = config.loss.model_copy(update={"perceptual": perceptual})
+    config = config.model_copy(update={"inversion": inversion, "loss": loss})
+    encoder = encoder_id(start, generator_id=generator.generator_id) if start else None
+    canonical = config.canonical(
+        generator_id=generator.content_id,
+        emotion_id=emotion,
+        encoder_id=encoder,
+        perceptual_id=perceptual_id(perceptual),
+    )
+    job = Job(
+        dataset=dataset if "://" in dataset else str(Path(dataset).resolve()),
+        config=config,
+        config_id=config_id(canonical),
+        generator=generator,
+        run_id=uuid.uuid4().hex[:12],
+        device=device,
+    )
+    return job, canonical
+
+
+def _with_whole_paths(config: Config) -> Config:
+    """Files by their whole paths: `latentreel ingest` reads the same settings later, from another folder."""
+    emotion = config.emotion.model_copy(update={"model": _whole(config.emotion.model)})
+    inversion = config.inversion.model_copy(update={"encoder": _whole(config.inversion.encoder)})
+    return config.model_copy(update={"generator": _whole(config.generator), "emotion": emotion, "inversion": inversion})
+
+
+def _whole(name: str | None) -> str | None:
+    return str(Path(name).resolve()) if name and name not in EMBEDDED and Path(name).is_file() else name
