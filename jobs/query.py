@@ -1,5 +1,6 @@
 """latentreel query DATASET "SQL": DuckDB over the committed films; table, csv, json or parquet out."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import duckdb
@@ -14,7 +15,14 @@ ROWS_SHOWN = 100  # a screen or two; the other formats give all rows
 CELL_CHARS = 60  # a latent printed in full would be 100 kB
 
 
-def query(dataset: str, sql: str, *, form: str = "table", output: str | None = None) -> int:
+def query(
+    dataset: str,
+    sql: str,
+    *,
+    form: str = "table",
+    output: str | None = None,
+    storage_options: Mapping[str, str] | None = None,
+) -> int:
     """Prints or writes the rows of one SELECT. Gives the exit code.
 
     Raises: WrongUse for bad SQL (DuckDB's message and the columns there are) or an unknown format.
@@ -23,7 +31,7 @@ def query(dataset: str, sql: str, *, form: str = "table", output: str | None = N
         raise WrongUse(f"--format {form}: choose one of {', '.join(FORMS)}")
     if form == "parquet" and output is None:
         raise WrongUse("--format parquet is binary; name a file with -o")
-    opened = open_dataset(dataset)
+    opened = open_dataset(dataset, storage_options)
     if form == "table":
         if output is not None:
             raise WrongUse(f"--format table goes to the screen; write {output} with --format csv, json or parquet")

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from deltalake import CommitProperties, DeltaTable
 
+from pipeline.storage_errors import as_wrong_use
 from pipeline.store import Store
 from pipeline.tables import PINS, WHAT, Tables
 from schemas.config import differences
@@ -23,8 +24,10 @@ def open_or_create(job: Job, canonical: dict[str, Any], *, anew: bool) -> tuple[
     Raises: WrongUse when the path holds something else, or a dataset of another configuration (unless `anew`).
     """
     tables = Tables(job.dataset, job.storage_options)
-    _refuse_foreign(tables.store, job.dataset)
-    if not tables.exist():
+    with as_wrong_use(job.dataset):
+        _refuse_foreign(tables.store, job.dataset)
+        exist = tables.exist()
+    if not exist:
         _create_all(tables, job, canonical, overwrite=False)
         return tables, job.generation
     properties = tables.properties()
@@ -61,7 +64,7 @@ def _create(
         partition_by=PARTITION_BY[name],
         name=f"latentreel.{name}",
         configuration=_properties(job, canonical),
-        storage_options=tables.storage_options or None,
+        storage_options=tables.delta_options,
         commit_properties=CommitProperties(custom_metadata={WHAT: "made the dataset", PINS: {}}),
         raise_if_key_not_exists=False,  # the properties are ours, not Delta's
     )

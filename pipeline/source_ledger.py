@@ -56,15 +56,14 @@ class SourceLedger:
         commit(self.tables, "_sources", change_of)
 
     def _exists(self) -> bool:
-        uri, options = self.tables.uri("_sources"), self.tables.storage_options or None
-        return bool(DeltaTable.is_deltatable(uri, storage_options=options))
+        return self.tables.has("_sources")
 
     def _create(self) -> None:
         DeltaTable.create(
             self.tables.uri("_sources"),
             SCHEMAS["_sources"],
             mode="ignore",
-            storage_options=self.tables.storage_options or None,
+            storage_options=self.tables.delta_options,
             commit_properties=CommitProperties(custom_metadata={WHAT: "made the ledger of sources"}),
         )
 
