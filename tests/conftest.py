@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.astronaut import write_astronaut_movie
 from tests.runs import FAST, Run, run_command
+from tests.s3_server import S3Server, s3_server
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -73,3 +75,10 @@ def undisturbed(latentreel: Run, movie: Path, tmp_path_factory: pytest.TempPathF
     done = latentreel("invert", movie, "-o", dataset, "--workers", "1", *FAST)
     assert done.returncode == 0, done.stderr
     return dataset
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An object store for as long as the tests run."""
+    with s3_server(tmp_path_factory.mktemp("s3") / "log") as server:
+        yield server
