@@ -117,7 +117,7 @@ def test_sql_and_latents_from_an_object_store(s3: S3Server, bucket: str, folder:
     assert dataset.track(f"{A}-00001-000")[:, 0, 0].tolist() == [100, 101, 102, 103, 104]
 
 
-N_PROCESSES, N_FILMS = 3, 6
+N_PROCESSES, N_FILMS = 3, 3
 
 
 def _commit_films(url: str, options: dict[str, str], process: int, gate: Any) -> None:
