@@ -42,8 +42,13 @@ def run_command(
     )
 
 
-def rows(opened: Dataset) -> dict[str, pa.Table]:
+def _opened(dataset: Path | Dataset) -> Dataset:
+    return dataset if isinstance(dataset, Dataset) else open_dataset(str(dataset))
+
+
+def rows(dataset: Path | Dataset) -> dict[str, pa.Table]:
     """All tables, sorted, without what differs from run to run by its nature."""
+    opened = _opened(dataset)
     found: dict[str, pa.Table] = {}
     for name in TABLES:
         table = opened.table(name)
@@ -53,16 +58,12 @@ def rows(opened: Dataset) -> dict[str, pa.Table]:
     return found
 
 
-def data_files(opened: Dataset) -> set[str]:
+def data_files(dataset: Path | Dataset) -> set[str]:
     """The committed files of `frames`: named by their content, so equal names are equal bytes."""
-    return {Path(file.path).name for file in opened.files("frames")}
+    return {Path(file.path).name for file in _opened(dataset).files("frames")}
 
 
-def assert_equal_datasets(a: Path, b: Path) -> None:
-    assert_equal(open_dataset(str(a)), open_dataset(str(b)))
-
-
-def assert_equal(a: Dataset, b: Dataset, *, but: tuple[str, ...] = ()) -> None:
+def assert_equal_datasets(a: Path | Dataset, b: Path | Dataset, *, but: tuple[str, ...] = ()) -> None:
     """Takes: columns that may differ, as `uri` of the same film in two places."""
     ours, theirs = rows(a), rows(b)
     for name in TABLES:

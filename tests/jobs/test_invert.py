@@ -56,7 +56,7 @@ def test_bad_films_stop_nobody(latentreel: Run, movie: Path, undisturbed: Path, 
     assert "same bytes as" in done.stderr
     statuses = open_dataset(str(tmp_path / "d")).sql("select status, count(*) from videos group by 1 order by 1")
     assert statuses.fetchall() == [("committed", 1), ("quarantined", 1)]
-    ours, theirs = rows(open_dataset(str(tmp_path / "d"))), rows(open_dataset(str(undisturbed)))
+    ours, theirs = rows(tmp_path / "d"), rows(undisturbed)
     ours["videos"] = ours["videos"].filter(pc.equal(ours["videos"]["status"], "committed"))
     for name in TABLES:
         assert ours[name].num_rows == theirs[name].num_rows > 0, name

@@ -23,7 +23,7 @@ from pipeline.tables import Tables
 from schemas.errors import WrongUse
 from tests import builders
 from tests.datasets import KnownFilm, KnownTrack, commit_film, make_dataset
-from tests.runs import FAST, Run, assert_equal
+from tests.runs import FAST, Run, assert_equal_datasets
 from tests.s3_server import SECRET, S3Server, without_aws
 
 
@@ -134,9 +134,7 @@ def test_processes_that_commit_at_once_lose_nothing_and_double_nothing(s3: S3Ser
     """They make the dataset at the same moment, too."""
     context = multiprocessing.get_context("spawn")
     gate, url = context.Barrier(N_PROCESSES), f"{bucket}/data"
-    processes = [
-        context.Process(target=_commit_films, args=(url, s3.options, i, gate)) for i in range(N_PROCESSES)
-    ]
+    processes = [context.Process(target=_commit_films, args=(url, s3.options, i, gate)) for i in range(N_PROCESSES)]
     for process in processes:
         process.start()
     for process in processes:
@@ -176,7 +174,7 @@ def test_a_job_on_an_object_store_equals_a_job_on_a_disk(
     done = latentreel("invert", f"{films}/new", "-o", url, "--workers", "1", *FAST, environment=environment)
     assert done.returncode == 0, done.stderr
     dataset = front_door.open(url, storage_options=s3.options)  # this process has no credentials of its own
-    assert_equal(dataset, open_dataset(str(undisturbed)), but=("uri",))
+    assert_equal_datasets(dataset, undisturbed, but=("uri",))
     assert dataset.videos["uri"].to_pylist() == [f"{films}/new/astronaut.mp4"]
 
     asked = latentreel("query", url, "select count(*) as n from frames", "--format", "csv", environment=environment)
