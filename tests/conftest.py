@@ -10,7 +10,7 @@ import pytest
 
 from tests.astronaut import write_astronaut_movie
 from tests.runs import FAST, Run, run_command
-from tests.s3_server import S3Server, s3_server
+from tests.s3_server import S3Server, s3_server, without_aws
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -82,3 +82,19 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """An object store for as long as the tests run."""
     with s3_server(tmp_path_factory.mktemp("s3") / "log") as server:
         yield server
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that leads to no object store."""
+    for name in os.environ.keys() | without_aws({}).keys():
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name, raising=False)
+    for name, value in without_aws({}).items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def bucket(s3: S3Server, nowhere: None, request: pytest.FixtureRequest) -> str:
+    """Of this test alone."""
+    return s3.make_bucket(f"b{abs(hash(request.node.nodeid)):x}")

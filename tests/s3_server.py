@@ -1,7 +1,7 @@
 """A real S3 server process, spoken to over HTTP: moto's, answering one request after the other.
 
-moto looks for the object that If-None-Match forbids and puts its own in two steps, so two of its threads could both win,
-which no real store allows. (In 60 rounds of 8 at once none did; the lock makes a test that fails our fault for certain.)
+moto looks for the object that If-None-Match forbids, and puts its own, in two steps: two of its threads could both win,
+which no real store allows. In 60 rounds of 8 at once none did; with the lock, a lost commit is our fault for certain.
 """
 
 import os

@@ -1,97 +1,23 @@
-"""The same laws and the same job on a local folder and on object stores, which are real servers."""
+"""The same job on object stores, which are real servers spoken to over HTTP. The laws of a store: test_store.py."""
 
-import json
 import multiprocessing
 import os
-import subprocess
-import sys
-import urllib.request
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from deltalake import CommitProperties
+from deltalake.exceptions import CommitFailedError
 
 import latentreel as front_door
 from pipeline.create_tables import open_or_create
-from pipeline.plan import plan_videos
 from pipeline.read import open_dataset
-from pipeline.sources import expand_sources
-from pipeline.storage_options import checked_options, delta_options, open_filesystem
 from pipeline.store import Store
-from pipeline.tables import Tables
-from schemas.errors import WrongUse
 from tests import builders
 from tests.datasets import KnownFilm, KnownTrack, commit_film, make_dataset
 from tests.runs import FAST, Run, assert_equal_datasets
 from tests.s3_server import SECRET, S3Server, without_aws
-
-
-@pytest.fixture
-def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment that leads to no object store."""
-    for name in os.environ.keys() | without_aws({}).keys():
-        if name.startswith("AWS_"):
-            monkeypatch.delenv(name, raising=False)
-    for name, value in without_aws({}).items():
-        monkeypatch.setenv(name, value)
-
-
-@pytest.fixture
-def bucket(s3: S3Server, nowhere: None, request: pytest.FixtureRequest) -> str:
-    """Of this test alone."""
-    return s3.make_bucket(f"b{abs(hash(request.node.nodeid)):x}")
-
-
-@pytest.fixture(params=["local", "memory", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, s3: S3Server) -> Store:
-    if request.param == "s3":
-        return Store(request.getfixturevalue("bucket") + "/deep/data", s3.options)
-    return Store(str(tmp_path) if request.param == "local" else f"memory://{tmp_path}")
-
-
-def _again(store: Store) -> Store:
-    """Another process's."""
-    return Store(store.root, store.storage_options)
-
-
-def test_what_is_written_is_read(store: Store) -> None:
-    assert not store.exists("a/b.bin")
-    for content in (b"one", b"two", b""):
-        store.write("a/b.bin", content)
-        assert (store.read("a/b.bin"), store.size("a/b.bin")) == (content, len(content))
-    assert (store.names("a"), store.folders(""), store.names("")) == (["b.bin"], ["a"], [])
-    assert (store.exists("a/b.bin"), store.exists("a/c.bin"), store.is_folder("a")) == (True, False, True)
-
-
-def test_the_first_writer_wins(store: Store) -> None:
-    assert store.write_once("x.json", b"first")
-    assert not _again(store).write_once("x.json", b"second")
-    assert store.read("x.json") == b"first"
-
-
-def test_what_others_write_and_remove_is_seen_at_once(store: Store) -> None:
-    other = _again(store)
-    assert (store.names("a"), store.exists("a/x"), store.folders("")) == ([], False, [])
-    other.write("a/x", b"1")
-    assert (store.names("a"), store.exists("a/x"), store.folders("")) == (["x"], True, ["a"])
-    other.remove_folder("a")
-    assert (store.names("a"), store.exists("a/x"), store.is_folder("a")) == ([], False, False)
-
-
-def test_a_folder_goes_with_all_that_is_in_it_and_nothing_else(store: Store) -> None:
-    for name in ("a/x", "a/deep/y", "ab/z"):
-        store.write(name, b"1")
-    store.remove_folder("a")
-    store.remove_folder("a")
-    assert (store.folders(""), store.names("ab")) == (["ab"], ["z"])
-
-
-def test_a_folder_that_a_console_made_is_empty(s3: S3Server, bucket: str) -> None:
-    store = Store(f"{bucket}/data", s3.options)
-    store.filesystem.pipe_file(f"{bucket}/data/", b"")  # an object of that name is how consoles keep a folder
-    assert (store.names(""), store.folders("")) == ([], [])
-    make_dataset(f"{bucket}/data", [], _job(f"{bucket}/data", s3))
 
 
 def _job(url: str, s3: S3Server) -> Any:
@@ -115,6 +41,11 @@ def test_sql_and_latents_from_an_object_store(s3: S3Server, bucket: str, folder:
     counts = dataset.sql("select video_id, count(*), max(w[1]) from frames group by 1 order by 1").fetchall()
     assert counts == [(A, 15, 104.0), (B, 15, 104.0)]
     assert dataset.track(f"{A}-00001-000")[:, 0, 0].tolist() == [100, 101, 102, 103, 104]
+
+
+def test_a_folder_that_a_console_made_takes_a_dataset(s3: S3Server, bucket: str) -> None:
+    Store(bucket, s3.options).filesystem.pipe_file(f"{bucket}/data/", b"")
+    assert make_dataset(f"{bucket}/data", [], _job(f"{bucket}/data", s3)).exist()
 
 
 N_PROCESSES, N_FILMS = 3, 3
@@ -148,15 +79,11 @@ def test_processes_that_commit_at_once_lose_nothing_and_double_nothing(s3: S3Ser
 
 def test_of_two_commits_to_one_version_one_wins(s3: S3Server, bucket: str) -> None:
     """Both processes have looked at the same version; on S3 as on a disk the later put is refused."""
-    from deltalake.exceptions import CommitFailedError
-
     tables = make_dataset(f"{bucket}/d", [], _job(f"{bucket}/d", s3))
     log = "videos/_delta_log/00000000000000000001.json"
     stale = tables.open("videos")
     commit_film(tables, _job(f"{bucket}/d", s3), KnownFilm(video_id=A, status="quarantined"))
     winner = tables.store.read(log)
-    from deltalake import CommitProperties
-
     with pytest.raises(CommitFailedError):
         stale.create_write_transaction(
             [], "append", stale.schema(), commit_properties=CommitProperties(max_commit_retries=0)
