@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 from fsspec.utils import glob_translate
 
-from pipeline.storage_errors import one_line, storage_trouble
+from pipeline.storage_errors import code_of, one_line, storage_trouble
 from pipeline.storage_options import Options, open_filesystem
 from schemas.errors import WrongUse
 
@@ -72,6 +72,7 @@ class Listing:
                 raise ValueError(f"holds no films ({kinds}); name another folder or the files")
             self._add_all(fs, found, re.escape(_uri(fs, path).rstrip("/")) + "/.*")
         elif not fs.exists(path):
+            _refuse_no_bucket(fs, path)
             self.missing[source] = _uri(fs, path)
             raise FileNotFoundError("no such file or folder; check the path")
         elif PurePosixPath(path).suffix.lower() in MANIFEST_SUFFIXES:
@@ -122,6 +123,15 @@ def stamp_of(info: dict[str, Any]) -> Stamp | None:
         return Stamp(bytes=info["size"], tag=tag, written_s=info["mtime"])
     names = ("ETag", "etag", "md5Hash", "content_md5", "LastModified")  # of S3, HTTP, Google, Azure
     return Stamp(bytes=int(info["size"]), tag=next((str(info[name]) for name in names if info.get(name)), None))
+
+
+def _refuse_no_bucket(fs: Any, path: str) -> None:
+    """A film is gone when its bucket can be asked. Where that is not there, an address is wrong."""
+    try:
+        fs.info(path)
+    except FileNotFoundError as err:
+        if code_of(err) == "NoSuchBucket":
+            raise
 
 
 def _is_video(name: str) -> bool:

@@ -47,7 +47,7 @@ def storage_trouble(err: BaseException) -> str | None:
         return None
     if isinstance(err, botocore.NoCredentialsError | botocore.PartialCredentialsError):
         return _NO_CREDENTIALS
-    if isinstance(err, botocore.HTTPClientError):
+    if isinstance(err, botocore.HTTPClientError | botocore.ConnectionError):
         where = str(err.kwargs.get("endpoint_url") or "the store").split("?", 1)[0]
         return f"nobody answers at {where}; check AWS_ENDPOINT_URL and the network"
     return one_line(err)

@@ -56,12 +56,15 @@ def without_aws(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def s3_server(log: Path) -> Iterator[S3Server]:
-    """Answers while the block runs."""
+def s3_server(log: Path, **settings: str) -> Iterator[S3Server]:
+    """Answers while the block runs. Takes: moto's own settings, as environment variables."""
     port = _free_port()
     server = S3Server(f"http://127.0.0.1:{port}")
     command = [sys.executable, "-m", "tests.s3_server", str(port)]
-    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **settings}) as process,
+    ):
         try:
             deadline = time.monotonic() + _STARTS_WITHIN_S
             while not _answers(server):
