@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from jobs.cli_training import emotion_app, encoder_app, generator_app, puppets_app
-from jobs.exit_codes import Debug, exit_with, settings
+from jobs.exit_codes import Debug, StorageOption, exit_with, settings, storage_options
 
 app = typer.Typer(
     name="latentreel",
@@ -57,6 +57,7 @@ def invert(
     device: Annotated[str, typer.Option(help="cpu or cuda, for the inversion.")] = "cpu",
     address: Annotated[str | None, typer.Option(help="A Ray cluster to join; default: this machine.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Drop a dataset made with other settings.")] = False,
+    storage_option: StorageOption = None,
     debug: Debug = False,
 ) -> None:
     """Bulk job: every film of the sources becomes rows of a dataset; what is there already is not done again."""
@@ -81,6 +82,7 @@ def invert(
         device=device,
         address=address,
         replace=replace,
+        storage_options=storage_options(storage_option),
     )
     exit_with(lambda: job(options), debug)
 
@@ -99,6 +101,7 @@ def ingest(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda, for the inversion.")] = "cpu",
     address: Annotated[str | None, typer.Option(help="A Ray cluster to join; default: this machine.")] = None,
+    storage_option: StorageOption = None,
     debug: Debug = False,
 ) -> None:
     """Only films that are new or changed, with the dataset's own settings; renamed ones are not done again."""
@@ -114,6 +117,7 @@ def ingest(
         workers=workers,
         device=device,
         address=address,
+        storage_options=storage_options(storage_option),
     )
     exit_with(lambda: job(options), debug)
 
@@ -129,12 +133,14 @@ def query(
     version: Annotated[
         int | None, typer.Option(help="As the dataset was; `latentreel history` lists versions.")
     ] = None,
+    storage_option: StorageOption = None,
     debug: Debug = False,
 ) -> None:
     """SQL over the committed films."""
     from jobs.query import query as job
 
-    exit_with(lambda: job(dataset, sql, form=form, output=output, version=version), debug)
+    options = storage_options(storage_option)
+    exit_with(lambda: job(dataset, sql, form=form, output=output, version=version, storage_options=options), debug)
 
 
 @app.command(epilog="Example:  latentreel render dataset 1a2b3c4-00002-000 -o track.mp4")
@@ -149,21 +155,24 @@ def render(
     resample: Annotated[
         str | None, typer.Option(metavar="60fps", help="Of a scene's track: the reconstruction alone, at this rate.")
     ] = None,
+    storage_option: StorageOption = None,
     debug: Debug = False,
 ) -> None:
     """A track's face, its reconstruction and the difference as a film; without TRACK a contact sheet of all tracks."""
     from jobs.render import render as job
 
     fps = None if resample is None else _frames_per_second(resample)
-    exit_with(lambda: job(dataset, track, output=output, resample_fps=fps), debug)
+    options = storage_options(storage_option)
+    exit_with(lambda: job(dataset, track, output=output, resample_fps=fps, storage_options=options), debug)
 
 
 @app.command(epilog="Example:  latentreel status dataset")
-def status(dataset: DatasetPath, debug: Debug = False) -> None:
+def status(dataset: DatasetPath, storage_option: StorageOption = None, debug: Debug = False) -> None:
     """Films by their fate, the reasons of quarantine, and sizes."""
     from jobs.status import status as job
 
-    exit_with(lambda: job(dataset), debug)
+    options = storage_options(storage_option)
+    exit_with(lambda: job(dataset, storage_options=options), debug)
 
 
 @app.command(epilog="Example:  latentreel retry dataset")
@@ -172,12 +181,14 @@ def retry(
     videos: Annotated[
         list[str] | None, typer.Argument(metavar="[VIDEO...]", help="Ids or files; default: all.")
     ] = None,
+    storage_option: StorageOption = None,
     debug: Debug = False,
 ) -> None:
     """Clears quarantined films, so that the next `invert` tries them again."""
     from jobs.retry import retry as job
 
-    exit_with(lambda: job(dataset, tuple(videos or ())), debug)
+    options = storage_options(storage_option)
+    exit_with(lambda: job(dataset, tuple(videos or ()), storage_options=options), debug)
 
 
 @app.command(epilog="Example:  latentreel demo -o demo")

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from shutil import copyfileobj
 from tempfile import TemporaryDirectory
@@ -19,7 +20,15 @@ ROWS_SHOWN = 100  # a screen or two; the other formats give all rows
 CELL_CHARS = 60  # a latent printed in full would be 100 kB
 
 
-def query(dataset: str, sql: str, *, form: str = "table", output: str | None = None, version: int | None = None) -> int:
+def query(
+    dataset: str,
+    sql: str,
+    *,
+    form: str = "table",
+    output: str | None = None,
+    version: int | None = None,
+    storage_options: Mapping[str, str] | None = None,
+) -> int:
     """Prints or writes the rows of one SELECT. Gives the exit code.
 
     Raises: WrongUse for bad SQL (DuckDB's message and the columns there are) or an unknown format.
@@ -27,14 +36,14 @@ def query(dataset: str, sql: str, *, form: str = "table", output: str | None = N
     if form == "table":
         if output is not None:
             raise WrongUse(f"--format table goes to the screen; write {output} with --format csv, json or parquet")
-        _print_table(open_dataset(dataset, version=version).sql(sql))
+        _print_table(open_dataset(dataset, storage_options, version=version).sql(sql))
         return 0
     known = [name for name in FORMS if name == form]
     if not known:
         raise WrongUse(f"--format {form}: choose one of table, {', '.join(FORMS)}")
     if form == "parquet" and output is None:
         raise WrongUse("--format parquet is binary; name a file with -o")
-    opened = open_dataset(dataset, version=version)
+    opened = open_dataset(dataset, storage_options, version=version)
     if output is None:
         _print_file(opened, sql, known[0])
     else:

@@ -4,7 +4,7 @@ Without TRACK and into a .png: the contact sheet of the dataset's tracks.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,14 @@ PICTURES_AT_ONCE = 8  # as the inversion measures them: 4.2 GB at 1024 px (rando
 NEAR_MATCHES = 3  # as many ids as fit a line
 
 
-def render(dataset: str, track: str | None, *, output: str, resample_fps: float | None = None) -> int:
+def render(
+    dataset: str,
+    track: str | None,
+    *,
+    output: str,
+    resample_fps: float | None = None,
+    storage_options: Mapping[str, str] | None = None,
+) -> int:
     """Writes OUTPUT, whole or not at all. Gives the exit code; 1 when films are missing from a contact sheet.
 
     Takes: `track`: a track's id, or an end of it that only one track has; None: all tracks, as a contact sheet;
@@ -43,7 +50,7 @@ def render(dataset: str, track: str | None, *, output: str, resample_fps: float 
     _check_name(target, track)
     if resample_fps is not None and track is None:
         raise WrongUse("--resample: a sheet shows frames of the film; name a track, and an .mp4 for it")
-    opened = open_dataset(dataset)
+    opened = open_dataset(dataset, storage_options)
     _check_place(target, dataset)
     try:
         if track is None:

@@ -1,5 +1,6 @@
 """Reading a dataset: tables as Arrow, latents as numpy, SQL over all of it. Only committed films are visible."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -144,8 +145,9 @@ class Dataset:
         return f"Dataset({self.tables.root}, {counts})"
 
 
-def open_dataset(path: str, storage_options: dict[str, str] | None = None, *, version: int | None = None) -> Dataset:
-    """Takes: a folder or URL; a version that `latentreel history` lists, default the newest.
+def open_dataset(path: str, storage_options: Mapping[str, str] | None = None, *, version: int | None = None) -> Dataset:
+    """Takes: a folder or URL; `storage_options` of an object store under delta-rs' names, as AWS_ACCESS_KEY_ID, over
+    what the environment says; a version that `latentreel history` lists, default the newest.
 
     Raises: WrongUse when there is no dataset at the path, or no such version.
     """

@@ -76,7 +76,7 @@ class CutVideo:
 
         settings = self.job.config.shots
         at("probe")
-        with local_copy(task) as path:
+        with local_copy(task, self.job.storage_options) as path:
             video = probe(path, uri=task.uri, video_id=task.video_id)
             at("shots")
             shots = self.find_shots(video, self.frames.read(video, path, longer_side_px=settings.detect_px))
@@ -118,7 +118,7 @@ class FindFaces:
             yield from _receipts_of_staged(staging, segment, staged)
             return
         at("faces")
-        with local_copy(task.input) as path:
+        with local_copy(task.input, self.job.storage_options) as path:
             clips = self.find_tracks(
                 segment,
                 lambda: self.frames.read(

@@ -20,19 +20,20 @@ OPTIONS = {
         "source", "output", "objective", "set", "pace", "device", "px", "frame-stride", "debug", "help",
     },
     "ingest": {
-        "dataset", "sources", "watch", "every", "prune", "workers", "device", "address", "debug", "help",
+        "dataset", "sources", "watch", "every", "prune", "workers", "device", "address",
+        "storage-option", "debug", "help",
     },
     "invert": {"preset",
         "sources", "output", "config", "generator", "method", "finder", "emotion", "encoder", "seed", "set", "workers",
-        "device", "address", "replace", "debug", "help",
+        "device", "address", "replace", "storage-option", "debug", "help",
     },
     "puppets crops": {"folder", "count", "px", "seed", "workers", "debug", "help"},
     "puppets render": {"output", "seed", "seconds", "width", "height", "fps", "debug", "help"},
     "puppets sample": {"folder", "debug", "help"},
-    "query": {"dataset", "sql", "format", "output", "version", "debug", "help"},
-    "render": {"resample", "dataset", "track", "output", "debug", "help"},
-    "retry": {"dataset", "videos", "debug", "help"},
-    "status": {"dataset", "debug", "help"},
+    "query": {"dataset", "sql", "format", "output", "version", "storage-option", "debug", "help"},
+    "render": {"resample", "dataset", "track", "output", "storage-option", "debug", "help"},
+    "retry": {"dataset", "videos", "storage-option", "debug", "help"},
+    "status": {"dataset", "storage-option", "debug", "help"},
 }  # fmt: skip
 
 
