@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
 import duckdb
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.storage_options import open_filesystem
 from pipeline.views import Views, explained
 from schemas.errors import WrongUse
 
@@ -15,10 +15,7 @@ Form = Literal["csv", "json", "parquet"]
 FORMS: tuple[Form, ...] = get_args(Form)
 
 _BATCH_ROWS = 2_048  # DuckDB's own vectors; 75 MB where a row is a latent of 18 x 512
-_GROUP_BYTES, _GROUP_ROWS = (
-    64 * 2**20,
-    65_536,
-)  # of a row group: what is held in memory, and what a reader reads at once
+_GROUP_BYTES, _GROUP_ROWS = 64 * 2**20, 65_536  # of a row group: held in memory, and what a reader reads at once
 
 
 def export(views: Views, query: str, path: str, *, form: Form, storage_options: dict[str, str]) -> None:
@@ -43,7 +40,7 @@ def export(views: Views, query: str, path: str, *, form: Form, storage_options: 
 
 def _write_parquet(relation: duckdb.DuckDBPyRelation, path: str, storage_options: dict[str, str]) -> None:
     """By pyarrow: DuckDB's own writer forgets the sizes of arrays, and holds 122,880 rows at a time."""
-    fs, target = fsspec.core.url_to_fs(path, **(storage_options if "://" in path else {}))
+    fs, target = open_filesystem(path, storage_options)
     part = f"{target}.part"  # what was there before stays until all rows are made
     try:
         with fs.open(part, "wb") as sink:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from operators.video.video_id import video_id_of
+from pipeline.sources import stamp_of
 from pipeline.storage_errors import storage_trouble
 from pipeline.storage_options import Options, open_filesystem
 from schemas.job import Input
@@ -19,17 +20,25 @@ CACHE_BYTES_MAX = 20 * 2**30
 _PART = ".part"
 
 
+class FilmChanged(Exception):
+    """The file holds another film than the one that was to be worked on. Nobody's failure: the next run reads it."""
+
+
 @contextmanager
 def local_copy(task: Input, storage_options: Options | None = None) -> Iterator[str]:
     """Gives a path that can be opened now. Local files are used where they lie.
 
     A copy is the film that was planned, to the last byte, or it is not made: it is hashed as it lies on the disk. Two
     processes that want the same film download it once. What a killed download leaves is written anew.
-    Raises: OSError when the source cannot be read, or is another film by now.
+    Raises: OSError when the source cannot be read, or is another film by now; FilmChanged, after it was used, when a
+        local file was written to since it was planned, so that what was read may be of no film at all.
     """
     fs, path = open_filesystem(task.uri, storage_options)
     if "file" in fs.protocol:
         yield path
+        stamp = stamp_of(fs.info(path))
+        if task.tag is not None and (stamp is None or stamp.tag != task.tag):
+            raise FilmChanged(f"{task.uri} was written to while it was read")
         return
     folder = Path(tempfile.gettempdir()) / f"latentreel-films-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
