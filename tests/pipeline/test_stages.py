@@ -86,7 +86,7 @@ class Staged:
 
     folder: Path
     settings: dict[str, Any]
-    rows: list[Receipt | ErrorRow]
+    rows: list[Receipt | Postponed | ErrorRow]
 
     def copy(self, tmp_path: Path) -> Job:
         shutil.copytree(self.folder, tmp_path / "d")
@@ -271,5 +271,5 @@ def test_a_film_that_is_written_to_while_it_is_read_is_left_for_later(tmp_path: 
     assert task.tag is not None
     with path.open("ab") as end:
         end.write(b"\0" * 100)  # decoders do not mind
-    results = work_without_engine(task, job)
-    assert results == [Postponed(video_id=task.video_id)]
+    (result,) = work_without_engine(task, job)
+    assert isinstance(result, Postponed)
