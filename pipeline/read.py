@@ -124,7 +124,9 @@ class Dataset:
     @cached_property
     def _views(self) -> Views:
         widths = (int(self.properties[name]) for name in ("num_ws", "w_dim"))
-        return Views(self.tables.store, lambda name: [f"{name}/{file.path}" for file in self.files(name)], *widths)
+        return Views(
+            self.tables.store, lambda name: {f"{name}/{file.path}": file.size for file in self.files(name)}, *widths
+        )
 
     @cached_property
     def _versions(self) -> dict[TableName, int | None]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import duckdb
 
+from pipeline.committed_files import CommittedFiles
 from pipeline.sql_functions import FUNCTIONS, add_functions
 from pipeline.store import Store
 from schemas.errors import WrongUse
@@ -25,10 +26,13 @@ _RUNS_TEXT = "json_execute_serialized_sql"  # a table function; what it is given
 
 @dataclass(frozen=True)
 class Views:
-    """Views over the files that `files_of` names, as paths below the store's root. Only committed films show."""
+    """Views over the files that `files_of` names, by path below the store's root and with their sizes.
+
+    Only committed films show.
+    """
 
     store: Store
-    files_of: Callable[[TableName], list[str]]
+    files_of: Callable[[TableName], dict[str, int]]
     num_ws: int
     w_dim: int
 
@@ -50,9 +54,14 @@ class Views:
         # Otherwise a misspelt table would be looked for among the variables of this module.
         connection = duckdb.connect(config={"python_enable_replacements": False})
         if not self.store.is_local:
-            connection.register_filesystem(self.store.filesystem)
+            connection.register_filesystem(self._remote)
+            connection.register_filesystem(self.store.filesystem)  # for what a question reads or writes beside them
         add_functions(connection, num_ws=self.num_ws, w_dim=self.w_dim)
         return connection
+
+    @cached_property
+    def _remote(self) -> CommittedFiles:
+        return CommittedFiles(self.store)
 
     def _refuse_all_but_select(self, query: str) -> None:
         found = self.connection.execute("select json_serialize_sql(?)", [query]).fetchall()
@@ -75,7 +84,9 @@ class Views:
         if name != "videos":
             self._make("videos")
             committed = "where video_id in (select video_id from videos where status <> 'quarantined')"
-        paths = [f"'{_literal(self.store.uri(path))}'" for path in self.files_of(name)]
+        files = self.files_of(name)
+        uris = map(self.store.uri, files) if self.store.is_local else self._remote.add(files)
+        paths = [f"'{_literal(uri)}'" for uri in uris]
         if paths:
             hive = ", hive_partitioning = true, hive_types = {'video_id': varchar}" if PARTITION_BY[name] else ""
             source = f"read_parquet([{', '.join(paths)}]{hive})"

@@ -48,7 +48,7 @@ def test_a_folder_that_a_console_made_takes_a_dataset(s3: S3Server, bucket: str)
     assert make_dataset(f"{bucket}/data", [], _job(f"{bucket}/data", s3)).exist()
 
 
-N_PROCESSES, N_FILMS = 3, 3
+N_PROCESSES, N_FILMS = 2, 5
 
 
 def _commit_films(url: str, options: dict[str, str], process: int, gate: Any) -> None:
