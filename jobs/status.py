@@ -8,9 +8,9 @@ from pipeline.read import Dataset, open_dataset
 from schemas.tables import TABLES
 
 
-def status(dataset: str) -> int:
-    """Prints what the dataset holds. Gives the exit code, 1 where films are quarantined."""
-    opened = open_dataset(dataset)
+def status(dataset: str, *, version: int | None = None) -> int:
+    """Prints what the dataset holds, or held at a version. Gives the exit code, 1 where films are quarantined."""
+    opened = open_dataset(dataset, version=version)
     console = Console(highlight=False)
     properties = opened.properties
     console.print(

@@ -39,10 +39,33 @@ def write_frames(store: Store, video_id: str, tracks: Iterable[pa.Table]) -> lis
 
 def write_rows(store: Store, table: StoredName, rows: pa.Table) -> list[FinalFile]:
     """Rows of a table without partitions, in the order given. A file of one film is named for it."""
-    buffer = io.BytesIO()
-    pq.write_table(rows, buffer, row_group_size=SMALL_ROWS_PER_GROUP, **_encoding(rows.schema))
-    films = rows["video_id"].unique()
-    return [_put(store, table, buffer.getvalue(), {}, stem=films[0].as_py() if len(films) == 1 else "part")]
+    return [write_merged(store, table, [rows])]
+
+
+def write_merged(store: Store, table: TableName, rows: Iterable[pa.Table]) -> FinalFile:
+    """The same for rows that come a few at a time: the same rows give the same file."""
+    buffer, films = io.BytesIO(), set()
+    with pq.ParquetWriter(buffer, SCHEMAS[table], **_encoding(SCHEMAS[table])) as writer:
+        for group in _groups(rows):
+            writer.write_table(group, SMALL_ROWS_PER_GROUP)
+            films |= {group["video_id"][0].as_py(), group["video_id"][-1].as_py()}
+    return _put(store, table, buffer.getvalue(), {}, stem=films.pop() if len(films) == 1 else "part")
+
+
+def _groups(rows: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Full row groups, and one with the rest."""
+    waiting: list[pa.Table] = []
+    n_waiting = 0
+    for some in rows:
+        waiting.append(some)
+        n_waiting += some.num_rows
+        while n_waiting >= SMALL_ROWS_PER_GROUP:
+            joined = pa.concat_tables(waiting)
+            yield joined.slice(0, SMALL_ROWS_PER_GROUP).combine_chunks()
+            waiting = [joined.slice(SMALL_ROWS_PER_GROUP)]
+            n_waiting -= SMALL_ROWS_PER_GROUP
+    if n_waiting:
+        yield pa.concat_tables(waiting).combine_chunks()
 
 
 def _frame_files(tracks: Iterable[pa.Table]) -> Iterator[bytes]:

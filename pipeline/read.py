@@ -89,7 +89,7 @@ class Dataset:
 
     def size(self, name: TableName) -> tuple[int, int, int]:
         """Version, number of files and their bytes."""
-        return self.tables.size(name)
+        return self.tables.size(name, self._versions[name])
 
     def track(self, track_id: str) -> NDArray[np.float32]:
         """W+ of one track, (T, num_ws, w_dim), in the order of its frames. Raises: WrongUse for an unknown track."""
@@ -148,7 +148,9 @@ class Dataset:
 def open_dataset(path: str, storage_options: dict[str, str] | None = None, *, version: int | None = None) -> Dataset:
     """Takes: a folder or URL; a version that `latentreel history` lists, default the newest.
 
-    Raises: WrongUse when there is no dataset at the path, or no such version.
+    Raises: WrongUse when there is no dataset at the path, no such version, or its files were vacuumed.
     """
     tables = open_tables(path, storage_options)
+    if version is not None:
+        tables.refuse_vacuumed(version)
     return Dataset(tables, tables.open("videos", version).version())

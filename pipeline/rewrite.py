@@ -21,8 +21,11 @@ from schemas.tables import SCHEMAS, TABLES, TableName
 
 def commit_video(
     tables: Tables, row: pa.Table, *, config_id: str, generation: int, replaces: Iterable[str], what: str, pins: Pins
-) -> None:
-    """Adds a film's row to `videos` once, and takes the rows of the films that it replaces out, in the same commit."""
+) -> int:
+    """Adds a film's row to `videos` once, and takes the rows of the films that it replaces out, in the same commit.
+
+    Gives a version that holds it.
+    """
     video_id = row["video_id"][0].as_py()
     app = app_id("videos", video_id, config_id)
     added = write_rows(tables.store, "videos", row)
@@ -34,7 +37,7 @@ def commit_video(
         undone = {app_id("videos", old, config_id): 0 for old in replaces}
         return Change(what=what, adds=[*added, *kept], removes=removes, transactions={app: generation, **undone})
 
-    commit(tables, "videos", change_of, pins=pins)
+    return commit(tables, "videos", change_of, pins=pins)
 
 
 def drop_films(tables: Tables, video_ids: Iterable[str], *, config_id: str, what: str) -> None:
@@ -52,7 +55,7 @@ def sweep(tables: Tables, video_ids: Iterable[str], *, config_id: str) -> set[st
     """
     at_work = set(tables.store.folders(f"_staging/{config_id}"))  # looked at first: what ends meanwhile has a row
     names = set(video_ids) - at_work
-    names -= set(tables.read("videos", ["video_id"])["video_id"].to_pylist())
+    names -= films_in(tables, "videos")
     for table in TABLES:
         if table != "videos" and names:
             _take_out(tables, table, names, config_id, "swept what is left of films that are gone")
@@ -74,6 +77,24 @@ def rename_films(tables: Tables, uris: dict[str, str]) -> None:
         return Change(what=what, adds=[*kept, *write_rows(tables.store, "videos", rows)], removes=removes)
 
     commit(tables, "videos", change_of)
+
+
+def films_in(tables: Tables, name: TableName) -> set[str]:
+    """The films that have rows in the newest version of a table. Opens only files of more than one film."""
+    table = tables.open(name)
+    found: set[str] = set()
+    try:
+        for file in data_files(table):
+            if file.first_video is not None and file.first_video == file.last_video:
+                found.add(file.first_video)
+            else:
+                content = io.BytesIO(tables.store.read(f"{name}/{file.path}"))
+                found |= set(pq.read_table(content, columns=["video_id"])["video_id"].unique().to_pylist())
+    except FileNotFoundError:  # compacted away and vacuumed while it was read
+        if tables.open(name).version() == table.version():
+            raise
+        return films_in(tables, name)
+    return found
 
 
 def _take_out(tables: Tables, name: TableName, video_ids: set[str], config_id: str, what: str) -> None:

@@ -13,12 +13,14 @@ import latentreel
 from jobs.cli import app
 
 OPTIONS = {
+    "compact": {"dataset", "debug", "help"},
     "demo": {"output", "debug", "help"},
     "emotion train": {"faces", "output", "crop-margin", "set", "device", "debug", "help"},
     "encoder train": {"generator", "output", "pictures", "seed", "set", "device", "debug", "help"},
     "generator fit": {
         "source", "output", "objective", "set", "pace", "device", "px", "frame-stride", "debug", "help",
     },
+    "history": {"dataset", "limit", "debug", "help"},
     "ingest": {
         "dataset", "sources", "watch", "every", "prune", "workers", "device", "address", "debug", "help",
     },
@@ -30,9 +32,10 @@ OPTIONS = {
     "puppets render": {"output", "seed", "seconds", "width", "height", "fps", "debug", "help"},
     "puppets sample": {"folder", "debug", "help"},
     "query": {"dataset", "sql", "format", "output", "debug", "help"},
-    "render": {"resample", "dataset", "track", "output", "debug", "help"},
+    "render": {"resample", "version", "dataset", "track", "output", "debug", "help"},
     "retry": {"dataset", "videos", "debug", "help"},
-    "status": {"dataset", "debug", "help"},
+    "status": {"dataset", "version", "debug", "help"},
+    "vacuum": {"dataset", "older-than", "dry-run", "debug", "help"},
 }  # fmt: skip
 
 
