@@ -42,7 +42,7 @@ def write_rows(store: Store, table: StoredName, rows: pa.Table) -> list[FinalFil
     return [write_merged(store, table, [rows])]
 
 
-def write_merged(store: Store, table: TableName, rows: Iterable[pa.Table]) -> FinalFile:
+def write_merged(store: Store, table: StoredName, rows: Iterable[pa.Table]) -> FinalFile:
     """The same for rows that come a few at a time: the same rows give the same file."""
     buffer, films = io.BytesIO(), set()
     with pq.ParquetWriter(buffer, SCHEMAS[table], **_encoding(SCHEMAS[table])) as writer:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from pipeline.store import Store
-from schemas.tables import TableName
+from schemas.tables import StoredName
 
 _ENTRY = re.compile(r"(\d{20})\.json$")
 READS_AT_ONCE = 16  # an object store answers one request in tens of milliseconds, and many at once
@@ -25,7 +25,7 @@ class Entry:
     removes: list[str]
 
 
-def commit_times(store: Store, name: TableName) -> dict[int, float]:
+def commit_times(store: Store, name: StoredName) -> dict[int, float]:
     """Version -> seconds since 1970 by the store's clock. Entries that Delta has cleaned up are gone."""
     found = {}
     for file in store.stored(f"{name}/_delta_log"):
@@ -34,7 +34,7 @@ def commit_times(store: Store, name: TableName) -> dict[int, float]:
     return dict(sorted(found.items()))
 
 
-def read_entry(store: Store, name: TableName, version: int) -> Entry | None:
+def read_entry(store: Store, name: StoredName, version: int) -> Entry | None:
     """None where the log has no such entry (any more)."""
     try:
         content = store.read(f"{name}/_delta_log/{version:020d}.json")
@@ -49,7 +49,7 @@ def read_entry(store: Store, name: TableName, version: int) -> Entry | None:
     return Entry(version=version, info=info, adds=adds, removes=removes)
 
 
-def read_entries(store: Store, name: TableName, versions: Iterable[int]) -> Iterator[Entry]:
+def read_entries(store: Store, name: StoredName, versions: Iterable[int]) -> Iterator[Entry]:
     """Those of the versions that are there, in their order."""
     waiting = list(versions)
     with ThreadPoolExecutor(READS_AT_ONCE) as pool:

@@ -89,7 +89,10 @@ class Dataset:
 
     def size(self, name: TableName) -> tuple[int, int, int]:
         """Version, number of files and their bytes."""
-        return self.tables.size(name, self._versions[name])
+        version = self._versions[name]
+        files = self.files(name)
+        newest = self.tables.open(name).version() if version is None else version
+        return newest, len(files), sum(file.size for file in files)
 
     def track(self, track_id: str) -> NDArray[np.float32]:
         """W+ of one track, (T, num_ws, w_dim), in the order of its frames. Raises: WrongUse for an unknown track."""

@@ -9,7 +9,7 @@ from pipeline.data_files import data_files
 from pipeline.log import Entry, commit_times, read_entries
 from pipeline.tables import PINS, Tables
 from schemas.errors import WrongUse
-from schemas.tables import TABLES, TableName
+from schemas.tables import StoredName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,18 +22,20 @@ class Needed:
     committed_s: dict[int, float]  # version -> seconds since 1970 by the store's clock; without cleaned up ones
 
 
-def needed(tables: Tables, *, older_than_s: float, now_s: float, coming: Pins) -> dict[TableName, Needed]:
+def needed(
+    tables: Tables, names: list[StoredName], *, older_than_s: float, now_s: float, coming: Pins
+) -> dict[StoredName, Needed]:
     """A version is kept when it is the newest, or was the newest less than `older_than_s` ago: a reader may hold it.
 
     Takes: `coming`: the pins of a commit to `videos` that is about to be made, if any.
     Raises: WrongUse where a log is torn.
     """
-    times = {name: commit_times(tables.store, name) for name in TABLES}
+    times = {name: commit_times(tables.store, name) for name in names}
     kept = _kept(times["videos"], older_than_s, now_s, next_s=now_s if coming else None)
     pins: list[Pins] = [entry.info.get(PINS, {}) for entry in read_entries(tables.store, "videos", kept)]
     pins += [coming] if coming else []
     found = {}
-    for name in TABLES:
+    for name in names:
         # Its own recent versions as well: a reader that opened an older dataset without pins took the newest.
         first = min([*_kept(times[name], older_than_s, now_s), *(pin[name] for pin in pins if name in pin)])
         found[name] = _needed(tables, name, first, times[name])
@@ -50,7 +52,7 @@ def _kept(
     return [version for version in versions if version >= min(young, default=versions[-1] + 1)]
 
 
-def _needed(tables: Tables, name: TableName, first: int, committed_s: dict[int, float]) -> Needed:
+def _needed(tables: Tables, name: StoredName, first: int, committed_s: dict[int, float]) -> Needed:
     """What versions from `first` on need. One that its log no longer tells is passed over: it cannot be opened."""
     try:
         base = tables.open(name, first)
@@ -69,7 +71,7 @@ def _needed(tables: Tables, name: TableName, first: int, committed_s: dict[int, 
     )
 
 
-def removals(tables: Tables, name: TableName, before: Needed, paths: Iterable[str]) -> dict[str, int]:
+def removals(tables: Tables, name: StoredName, before: Needed, paths: Iterable[str]) -> dict[str, int]:
     """Path -> the version that last took it out of the table. Files that no version is known to have named are absent.
 
     Reads the log backwards until every path is found. What is named only by entries that Delta has cleaned up is absent
@@ -86,7 +88,7 @@ def removals(tables: Tables, name: TableName, before: Needed, paths: Iterable[st
     return found
 
 
-def added_since(tables: Tables, name: TableName, version: int) -> set[str]:
+def added_since(tables: Tables, name: StoredName, version: int) -> set[str]:
     """Paths that commits after this version have added."""
     entries: Iterable[Entry] = read_entries(tables.store, name, range(version + 1, tables.open(name).version() + 1))
     return {path for entry in entries for path in entry.adds}

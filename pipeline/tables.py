@@ -90,12 +90,6 @@ class Tables:
                 "lists the versions that can be read"
             )
 
-    def size(self, name: TableName, version: int | None = None) -> tuple[int, int, int]:
-        """Version, number of files and their bytes; None: of the newest version."""
-        table = self.open(name, version)
-        files = pa.table(table.get_add_actions(flatten=True))
-        return table.version(), files.num_rows, sum(files["size_bytes"].to_pylist())
-
     def files(self, name: TableName, version: int | None = None) -> list[DataFile]:
         """The files of a version.
 
@@ -107,7 +101,13 @@ class Tables:
 
     def read(self, name: StoredName, columns: list[str] | None = None, *, only: ds.Expression = None) -> pa.Table:
         """Rows of the newest version, all of them in memory."""
-        return self.open(name).to_pyarrow_dataset().to_table(columns=columns, filter=only)
+        table = self.open(name)
+        try:
+            return table.to_pyarrow_dataset().to_table(columns=columns, filter=only)
+        except FileNotFoundError:  # compacted away and vacuumed while it was read
+            if self.open(name).version() == table.version():
+                raise
+            return self.read(name, columns, only=only)
 
     def uri(self, name: StoredName) -> str:
         return f"{self.root.rstrip('/')}/{name}"

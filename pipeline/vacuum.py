@@ -7,21 +7,22 @@ writer puts back under its old name in the instant between the last look at it a
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import pyarrow.dataset as ds
+
 from pipeline.commit import Change, Pins, commit
 from pipeline.log import READS_AT_ONCE
 from pipeline.pin import pin, pins_due
-from pipeline.read import open_dataset
 from pipeline.retained import Needed, added_since, needed, removals
 from pipeline.rewrite import films_in, sweep
 from pipeline.store import StoredFile
 from pipeline.tables import Tables
 from schemas.errors import WrongUse
-from schemas.tables import TABLES, TableName
+from schemas.tables import TABLES, StoredName
 
 UNNAMED_S = 3600.0  # what no version has named yet may be about to be committed; no commit takes an hour
 AHEAD_S = 60.0  # clocks that are set by the network differ by less
@@ -30,7 +31,7 @@ FILES_AT_ONCE = 1000  # between two looks at who is at work: seconds, where a fi
 _TEMPORARY = re.compile(r"(^|/)\.[^/]+\.[0-9a-f]{32}\.tmp$")  # as Store names them
 _OF_FILM = re.compile(r"video_id=([^/]+)/|(?:^|/)([^/]+)-[0-9a-f]{32}\.parquet$")  # as write_frames and write_rows do
 
-_FOLDERS = ("_staging", "_attempts", "_sources")  # beside the tables, where we write
+_FOLDERS = ("_staging", "_attempts")  # beside the tables, where we write
 
 Report = Callable[[int], None]  # so many files are gone
 
@@ -39,7 +40,7 @@ Report = Callable[[int], None]  # so many files are gone
 class Vacuumed:
     """What was deleted, or would be."""
 
-    data: dict[TableName, list[StoredFile]]
+    data: dict[StoredName, list[StoredFile]]
     staged: list[StoredFile]
     attempts: list[StoredFile]
     temporary: list[StoredFile]
@@ -56,7 +57,7 @@ class _Plan:
     """What may go, and what has to be written down before it goes."""
 
     vacuumed: Vacuumed
-    before: dict[TableName, Needed]
+    before: dict[StoredName, Needed]
     kept_from: Pins = field(default_factory=dict)  # of tables that lose files which an old version names
 
 
@@ -94,23 +95,26 @@ def vacuum(tables: Tables, *, older_than_s: float, dry_run: bool = False, report
 def _plan(tables: Tables, older_than_s: float, coming: Pins) -> _Plan:
     now_s = tables.store.now_s("_staging")
     at_work = _at_work(tables)  # looked at before the files: a film that begins later writes no old file
-    stored = {name: [f for f in tables.store.stored(name) if "/_delta_log/" not in f.name] for name in TABLES}
-    before = needed(tables, older_than_s=older_than_s, now_s=now_s, coming=coming)
+    names: list[StoredName] = [*TABLES]
+    if tables.store.is_folder("_sources/_delta_log"):
+        names.append("_sources")
+    stored = {name: [f for f in tables.store.stored(name) if "/_delta_log/" not in f.name] for name in names}
+    before = needed(tables, names, older_than_s=older_than_s, now_s=now_s, coming=coming)
     _refuse_clock(tables, now_s, stored, before)
     unnamed_s = max(older_than_s, UNNAMED_S)
-    data: dict[TableName, list[StoredFile]] = {}
+    data: dict[StoredName, list[StoredFile]] = {}
     kept_from: Pins = {}
-    for name in TABLES:
+    for name in names:
         paths = {file.name.removeprefix(f"{name}/"): file for file in stored[name]}
         spare = [p for p in paths if _is_data(p) and p not in before[name].files and _film(p) not in at_work]
         removed = removals(tables, name, before[name], spare)
         removed = {p: v for p, v in removed.items() if paths[p].modified_s < before[name].committed_s[v]}
         gone = [p for p in spare if p in removed or now_s - paths[p].modified_s > unnamed_s]
         data[name] = [paths[p] for p in gone]
-        if named := [removed[p] for p in gone if p in removed]:
+        if name in TABLES and (named := [removed[p] for p in gone if p in removed]):
             kept_from[name] = max(named)
-    staged = _leftovers(tables, "_staging", now_s, unnamed_s, ("committed", "no_faces", "quarantined"))
-    attempts = _leftovers(tables, "_attempts", now_s, unnamed_s, ("committed", "no_faces"))  # `retry` clears others
+    staged = _leftovers(tables, "_staging", now_s, unnamed_s, ["committed", "no_faces", "quarantined"])
+    attempts = _leftovers(tables, "_attempts", now_s, unnamed_s, ["committed", "no_faces"])  # `retry` clears others
     return _Plan(
         vacuumed=Vacuumed(
             data=data,
@@ -141,7 +145,7 @@ def _film(path: str) -> str | None:
 
 
 def _temporary(
-    tables: Tables, stored: dict[TableName, list[StoredFile]], known: set[StoredFile], before_s: float
+    tables: Tables, stored: dict[StoredName, list[StoredFile]], known: set[StoredFile], before_s: float
 ) -> list[StoredFile]:
     """What killed writers have left half written."""
     everything = [file for files in stored.values() for file in files]
@@ -150,10 +154,10 @@ def _temporary(
 
 
 def _refuse_clock(
-    tables: Tables, now_s: float, stored: dict[TableName, list[StoredFile]], before: dict[TableName, Needed]
+    tables: Tables, now_s: float, stored: dict[StoredName, list[StoredFile]], before: dict[StoredName, Needed]
 ) -> None:
     times = [(file.modified_s, file.name) for files in stored.values() for file in files]
-    times += [(s, f"version {v} of {name}") for name in TABLES for v, s in before[name].committed_s.items()]
+    times += [(s, f"version {v} of {name}") for name, of in before.items() for v, s in of.committed_s.items()]
     newest_s, what = max(times)
     if newest_s > now_s + AHEAD_S:
         raise WrongUse(
@@ -167,11 +171,11 @@ def utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _leftovers(tables: Tables, folder: str, now_s: float, old_s: float, finished: Iterable[str]) -> list[StoredFile]:
+def _leftovers(tables: Tables, folder: str, now_s: float, old_s: float, finished: list[str]) -> list[StoredFile]:
     """Files of the folders of films, all of them old, that belong to another configuration or to a finished film."""
     store, config_id = tables.store, tables.properties()["latentreel.config_id"]
-    rows = open_dataset(tables.root, tables.storage_options).sql("select video_id, status from videos").fetchall()
-    done = {video_id for video_id, status in rows if status in finished}
+    rows = tables.read("videos", ["video_id"], only=ds.field("status").isin(finished))
+    done = set(rows["video_id"].to_pylist())
     found = []
     for config in store.folders(folder):
         for video_id in store.folders(f"{folder}/{config}"):
@@ -187,7 +191,7 @@ def _gone_films(tables: Tables, at_work: set[str]) -> list[str]:
     return sorted(found - at_work - films_in(tables, "videos"))  # `videos` last: a film may have come meanwhile
 
 
-def _delete(tables: Tables, name: TableName, files: list[StoredFile], before: Needed, report: Report) -> None:
+def _delete(tables: Tables, name: StoredName, files: list[StoredFile], before: Needed, report: Report) -> None:
     for some in _batches(files):
         at_work = _at_work(tables)
         added = added_since(tables, name, before.newest)
