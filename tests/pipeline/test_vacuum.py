@@ -4,17 +4,20 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline import rewrite
 from pipeline.attempts import Attempts
 from pipeline.commit import Change, commit
 from pipeline.compact import compact
+from pipeline.final_files import write_rows
 from pipeline.history import history
 from pipeline.read import open_dataset
-from pipeline.rewrite import _take_out, drop_films
+from pipeline.rewrite import drop_films, sweep
 from pipeline.tables import Tables, open_tables
 from pipeline.vacuum import Vacuumed, vacuum
 from schemas.errors import WrongUse
@@ -158,16 +161,39 @@ def test_a_file_that_is_put_back_is_not_the_one_that_was_removed(tmp_path: Path)
 
 
 @pytest.mark.parametrize("at_work", [False, True], ids=["gone", "at_work"])
-def test_rows_of_films_that_are_gone_are_swept(tmp_path: Path, at_work: bool) -> None:
+def test_rows_of_films_that_are_gone_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_work: bool) -> None:
     tables, job = _dataset(tmp_path, film(A, 3, 2), film(B, 4))
     compact(tables)
-    _take_out(tables, "videos", {A}, job.config_id, "and then it was killed")
+    with monkeypatch.context() as patch:
+        patch.setattr(rewrite, "sweep", lambda *args, **kwargs: None)  # killed before it
+        drop_films(tables, [A], config_id=job.config_id, what="test")
     if at_work:
         tables.store.write(f"_staging/{job.config_id}/{A}/cut.parquet", b"")
     assert vacuum(tables, older_than_s=0, dry_run=True).swept == ([] if at_work else [A])
     vacuum(tables, older_than_s=0)
     left = {name: set(tables.open(name).to_pyarrow_table()["video_id"].to_pylist()) for name in TABLES}
     assert left == {name: {A, B} if at_work and name != "videos" else {B} for name in TABLES}
+
+
+def test_a_film_that_begins_during_a_sweep_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was dropped; while the sweep rewrites files, somebody works on it and commits it again."""
+    tables, job = _dataset(tmp_path, film(A, 3), film(B, 4))
+    with monkeypatch.context() as patch:
+        patch.setattr(rewrite, "sweep", lambda *args, **kwargs: None)
+        drop_films(tables, [A], config_id=job.config_id, what="test")
+    compact(tables)
+    begun: list[str] = []
+
+    def slowly(*args: Any) -> Any:
+        if not begun:
+            begun.append(A)
+            tables.store.write(f"_staging/{job.config_id}/{A}/cut.parquet", b"")
+        return write_rows(*args)
+
+    monkeypatch.setattr(rewrite, "write_rows", slowly)
+    sweep(tables, [A], config_id=job.config_id)
+    assert begun
+    assert {A, B} == set(tables.read("tracks")["video_id"].to_pylist())
 
 
 def _in_future(tables: Tables, path: Path) -> None:
