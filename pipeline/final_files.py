@@ -16,6 +16,9 @@ from schemas.tables import SCHEMAS, StoredName
 
 ROWS_PER_GROUP = 256  # 4.7 MB of float16 latents at 1024 px: what one window of a training run reads
 SMALL_ROWS_PER_GROUP = 65_536  # of the other tables: a million tracks are read by all cores
+# zstd sees one page. In pages of 1 MB, 28 frames, latents are 2 % larger (0.690 against 0.677 of raw float16), in pages
+# of 256 kB 12 %; above 4 MB nothing is gained. A window reads its row group anyway.
+PAGE_BYTES = 4 * 2**20
 FILE_BYTES_MAX = 128 * 2**20  # a track never crosses a file, so a film's file may end a little above
 
 
@@ -118,6 +121,7 @@ def _encoding(schema: pa.Schema) -> dict[str, Any]:
         "use_dictionary": [f.name for f in schema if f.type == pa.string()],
         "column_encoding": dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
         "write_page_index": True,
+        "data_page_size": PAGE_BYTES,
     }
 
 
