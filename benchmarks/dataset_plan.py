@@ -33,7 +33,7 @@ TAIL = 200  # films committed since the last compaction: one small file each
 ROUNDS = 3
 
 
-def main() -> None:
+def planning() -> None:
     """Prints the table."""
     print(describe_machine())
     with tempfile.TemporaryDirectory() as root:
@@ -110,4 +110,4 @@ def _measure(name: str, root: str) -> None:
 
 
 if __name__ == "__main__":
-    _measure(*sys.argv[1:]) if len(sys.argv) > 1 else main()
+    _measure(*sys.argv[1:]) if len(sys.argv) > 1 else planning()

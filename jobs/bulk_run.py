@@ -28,7 +28,7 @@ def work(
         return RunSummary()
     with engine(), stop.caught(), Progress(todo, console=console).shown() as progress:
         summary = run(todo, job, pools, progress, stop)
-    report(len(todo), summary, progress.elapsed_s, job, console)
+    report(len(todo), summary, progress.elapsed_s, job, console, stopped=stop.asked)
     return summary
 
 
@@ -63,7 +63,7 @@ def announce_loss(job: Job, console: Console) -> None:
         say(console, "", "no expression network was given (--emotion): the emotion columns stay null")
 
 
-def report(n_todo: int, summary: RunSummary, seconds: float, job: Job, console: Console) -> None:
+def report(n_todo: int, summary: RunSummary, seconds: float, job: Job, console: Console, *, stopped: bool) -> None:
     """The fates of a run."""
     for fate in summary.of("quarantined"):
         say(console, "[red]quarantined[/]", f"{fate.uri}: {fate.stage}: {fate.reason}")
@@ -77,7 +77,8 @@ def report(n_todo: int, summary: RunSummary, seconds: float, job: Job, console: 
     )
     if summary.postponed:
         left = len(summary.postponed)
-        say(console, "[bold]stopped[/]", f"what was at work is finished; {left} films are left for the next run")
+        why = "what was at work is finished" if stopped else "written to while they were read"
+        say(console, "[bold]left[/]", f"{left} films are left for the next run: {why}")
 
 
 def say(console: Console, mark: str, text: str) -> None:

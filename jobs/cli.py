@@ -6,7 +6,7 @@ import typer
 
 from jobs.cli_dataset import DatasetPath, Version, dataset_app
 from jobs.cli_training import emotion_app, encoder_app, generator_app, puppets_app
-from jobs.exit_codes import Debug, exit_with, settings
+from jobs.exit_codes import Debug, StorageOption, exit_with, settings, storage_options
 
 app = typer.Typer(
     name="latentreel",
@@ -58,6 +58,7 @@ def invert(
     device: Annotated[str, typer.Option(help="cpu or cuda, for the inversion.")] = "cpu",
     address: Annotated[str | None, typer.Option(help="A Ray cluster to join; default: this machine.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Drop a dataset made with other settings.")] = False,
+    storage_option: StorageOption = None,
     debug: Debug = False,
 ) -> None:
     """Bulk job: every film of the sources becomes rows of a dataset; what is there already is not done again."""
@@ -82,6 +83,7 @@ def invert(
         device=device,
         address=address,
         replace=replace,
+        storage_options=storage_options(storage_option),
     )
     exit_with(lambda: job(options), debug)
 
@@ -100,6 +102,7 @@ def ingest(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda, for the inversion.")] = "cpu",
     address: Annotated[str | None, typer.Option(help="A Ray cluster to join; default: this machine.")] = None,
+    storage_option: StorageOption = None,
     debug: Debug = False,
 ) -> None:
     """Only films that are new or changed, with the dataset's own settings; renamed ones are not done again."""
@@ -115,6 +118,7 @@ def ingest(
         workers=workers,
         device=device,
         address=address,
+        storage_options=storage_options(storage_option),
     )
     exit_with(lambda: job(options), debug)
 
@@ -127,12 +131,15 @@ def query(
     sql: Annotated[str, typer.Argument(metavar="SQL", help="DuckDB over videos, shots, tracks, frames.")],
     form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
     output: Annotated[str | None, typer.Option("-o", "--output", help="A file; parquet needs one.")] = None,
+    version: Version = None,
+    storage_option: StorageOption = None,
     debug: Debug = False,
 ) -> None:
     """SQL over the committed films."""
     from jobs.query import query as job
 
-    exit_with(lambda: job(dataset, sql, form=form, output=output), debug)
+    options = storage_options(storage_option)
+    exit_with(lambda: job(dataset, sql, form=form, output=output, version=version, storage_options=options), debug)
 
 
 @app.command(epilog="Example:  latentreel render dataset 1a2b3c4-00002-000 -o track.mp4")
@@ -148,13 +155,17 @@ def render(
         str | None, typer.Option(metavar="60fps", help="Of a scene's track: the reconstruction alone, at this rate.")
     ] = None,
     version: Version = None,
+    storage_option: StorageOption = None,
     debug: Debug = False,
 ) -> None:
     """A track's face, its reconstruction and the difference as a film; without TRACK a contact sheet of all tracks."""
     from jobs.render import render as job
 
     fps = None if resample is None else _frames_per_second(resample)
-    exit_with(lambda: job(dataset, track, output=output, resample_fps=fps, version=version), debug)
+    options = storage_options(storage_option)
+    exit_with(
+        lambda: job(dataset, track, output=output, resample_fps=fps, version=version, storage_options=options), debug
+    )
 
 
 @app.command(epilog="Example:  latentreel demo -o demo")

@@ -1,5 +1,7 @@
 """latentreel compact DATASET: small files merged into large ones."""
 
+from collections.abc import Mapping
+
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -10,12 +12,12 @@ from schemas.errors import WrongUse
 from schemas.tables import TABLES, TableName
 
 
-def compact_dataset(dataset: str) -> int:
+def compact_dataset(dataset: str, *, storage_options: Mapping[str, str] | None = None) -> int:
     """Prints what was merged. Gives the exit code.
 
     Raises: WrongUse for what is no dataset, and where its files cannot be written.
     """
-    tables = open_tables(dataset)
+    tables = open_tables(dataset, storage_options)
     total = sum(file.size < SMALL_BYTES_MAX for name in TABLES for file in tables.files(name))
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("merging small files", total=total)

@@ -1,19 +1,23 @@
 """What a dataset's settings come to: the job that workers are told, and the settings in canonical form."""
 
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from operators.emotion.manifest import emotion_id
 from operators.inversion.encoder_header import NO_ENCODER, encoder_id, encoder_of
 from operators.inversion.perceptual_weights import perceptual_id, perceptual_name
+from pipeline.storage_options import checked_options
 from schemas.config import Config, config_id
 from schemas.embedded import EMBEDDED
 from schemas.generators import describe_generator
 from schemas.job import Job
 
 
-def describe_job(config: Config, dataset: str, *, device: str = "cpu") -> tuple[Job, dict[str, Any]]:
+def describe_job(
+    config: Config, dataset: str, *, device: str = "cpu", storage_options: Mapping[str, str] | None = None
+) -> tuple[Job, dict[str, Any]]:
     """Needs neither torch nor Ray. Raises: WrongUse for networks that are missing or not what they should be."""
     config = _with_whole_paths(config)
     generator = describe_generator(config.generator, seed=config.seed)
@@ -33,6 +37,7 @@ def describe_job(config: Config, dataset: str, *, device: str = "cpu") -> tuple[
     )
     job = Job(
         dataset=dataset if "://" in dataset else str(Path(dataset).resolve()),
+        storage_options=checked_options(storage_options),
         config=config,
         config_id=config_id(canonical),
         generator=generator,

@@ -1,4 +1,4 @@
-"""What every command shares: `--debug`, `--set NAME=VALUE`, and how a job's end becomes an exit code."""
+"""What commands share: `--debug`, `--set`, `--storage-option`, and how a job's end becomes an exit code."""
 
 import sys
 import traceback
@@ -10,6 +10,25 @@ import typer
 from schemas.errors import LatentreelError, WrongUse
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback when something goes wrong.")]
+StorageOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--storage-option",
+        metavar="NAME=VALUE",
+        help="Of an object store, as AWS_REGION=eu-west-1, over the environment; secrets are safer there.",
+    ),
+]
+
+
+def storage_options(pairs: list[str] | None) -> dict[str, str]:
+    """`--storage-option NAME=VALUE` given any number of times. None is ever repeated: it may be a secret."""
+    found = {}
+    for pair in pairs or []:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise typer.BadParameter("one has no value; write NAME=VALUE", param_hint="--storage-option")
+        found[name] = value
+    return found
 
 
 def settings(pairs: list[str] | None) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def _crops(
         f"where f.video_id = '{video_id}' and {wanted} order by f.frame_index, f.track_id"
     ).fetchall()
     try:
-        with local_copy(Input(uri=uri, video_id=video_id, bytes=0)) as path:
+        with local_copy(Input(uri=uri, video_id=video_id, bytes=0), dataset.tables.storage_options) as path:
             video = probe(path, uri=uri, video_id=video_id)
             first, last = rows[0][0], rows[-1][0]
             at = 0

@@ -2,11 +2,10 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-import fsspec
 from rich.console import Console
 
 from jobs.bulk_run import default_pools, say, stop_request, work
@@ -17,6 +16,8 @@ from pipeline.plan import Plan, plan_videos
 from pipeline.rewrite import drop_films, rename_films
 from pipeline.sources import Stamp
 from pipeline.staging import clear_leftovers
+from pipeline.storage_errors import storage_trouble
+from pipeline.storage_options import open_filesystem
 from pipeline.tables import Tables, open_tables, saved_config
 from schemas.config import differences
 from schemas.errors import WrongUse
@@ -38,12 +39,13 @@ class IngestOptions:
     workers: int | None = None
     device: str = "cpu"
     address: str | None = None
+    storage_options: dict[str, str] = field(default_factory=dict, repr=False)  # of the dataset and of the films
 
 
 def ingest(options: IngestOptions, console: Console | None = None) -> int:
     """Gives the exit code: 0 done, 1 some inputs failed and are named. Raises: WrongUse when nothing could start."""
     console = console or Console(stderr=True, highlight=False)
-    tables = open_tables(options.dataset)
+    tables = open_tables(options.dataset, options.storage_options)
     with ExitStack() as kept:
         watch = _Watch(options, tables, _job_of(tables, options), console, kept)
         return watch.run()
@@ -74,7 +76,7 @@ class _Watch:
                 self.options.sources, self.tables, is_settled=self._is_settled, is_stopping=lambda: self.stop.asked
             )
             rows = ((video_id, row.uri) for video_id, row in plan.rows.items())
-            found = changes(rows, plan.held, plan.listing, _is_there)
+            found = changes(rows, plan.held, plan.listing, lambda uri: _is_there(uri, self.tables.storage_options))
         self._last = plan.waiting
         if plan.problems and not plan.held and not found.gone and not self.options.watch:
             raise WrongUse("; ".join(f"{problem.source}: {problem.message}" for problem in plan.problems))
@@ -139,7 +141,9 @@ class _Watch:
 
 def _job_of(tables: Tables, options: IngestOptions) -> Job:
     """The dataset's own settings, as far as they still mean the same. Raises: WrongUse where they do not."""
-    job, canonical = describe_job(saved_config(tables), options.dataset, device=options.device)
+    job, canonical = describe_job(
+        saved_config(tables), options.dataset, device=options.device, storage_options=tables.storage_options
+    )
     properties = tables.properties()
     if properties["latentreel.config_id"] != job.config_id:
         changed = "; ".join(differences(canonical, json.loads(properties["latentreel.config"])))
@@ -154,6 +158,12 @@ def _with_replaced(task: Input, found: Changes) -> Input:
     return replace(task, replaces=tuple(old for old, new in found.replaced.items() if new == task.video_id))
 
 
-def _is_there(uri: str) -> bool:
-    fs, path = fsspec.core.url_to_fs(uri)
-    return bool(fs.exists(path))
+def _is_there(uri: str, storage_options: Mapping[str, str]) -> bool:
+    """Also of what cannot be looked at: that is no proof that it is gone."""
+    try:
+        fs, path = open_filesystem(uri, storage_options)
+        return bool(fs.exists(path))
+    except Exception as err:
+        if storage_trouble(err) is None:
+            raise
+        return True

@@ -28,13 +28,16 @@ class InvertOptions:
     device: str = "cpu"
     address: str | None = None
     replace: bool = False
+    storage_options: dict[str, str] = field(default_factory=dict, repr=False)  # of the dataset and of the films
 
 
 def invert(options: InvertOptions, console: Console | None = None) -> int:
     """Gives the exit code: 0 done, 1 some inputs failed and are named. Raises: WrongUse when nothing could start."""
     console = console or Console(stderr=True, highlight=False)
     config = load_config(options.config, options.overrides)
-    job, canonical = describe_job(config, options.dataset, device=options.device)
+    job, canonical = describe_job(
+        config, options.dataset, device=options.device, storage_options=options.storage_options
+    )
     tables, generation = open_or_create(job, canonical, anew=options.replace)
     job = replace(job, generation=generation)
 

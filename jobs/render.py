@@ -4,7 +4,7 @@ Without TRACK and into a .png: the contact sheet of the dataset's tracks.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ def render(
     output: str,
     resample_fps: float | None = None,
     version: int | None = None,
+    storage_options: Mapping[str, str] | None = None,
 ) -> int:
     """Writes OUTPUT, whole or not at all. Gives the exit code; 1 when films are missing from a contact sheet.
 
@@ -51,7 +52,7 @@ def render(
     _check_name(target, track)
     if resample_fps is not None and track is None:
         raise WrongUse("--resample: a sheet shows frames of the film; name a track, and an .mp4 for it")
-    opened = open_dataset(dataset, version=version)
+    opened = open_dataset(dataset, storage_options, version=version)
     _check_place(target, dataset)
     try:
         if track is None:
@@ -124,7 +125,12 @@ def find_track(dataset: Dataset, name: str) -> dict[str, Any]:
 def _film(dataset: Dataset, track: dict[str, Any], target: Path) -> int:
     pictures = TrackPictures(dataset)
     draw = SideBySide(track_id=track["track_id"], shot_index=track["shot_index"], crop_px=pictures.crop_px)
-    film = inverted_film(uri=track["uri"], video_id=track["video_id"], n_bytes=track["bytes"])
+    film = inverted_film(
+        uri=track["uri"],
+        video_id=track["video_id"],
+        n_bytes=track["bytes"],
+        storage_options=dataset.tables.storage_options,
+    )
     console = Console(stderr=True)
     with film as (video, path), FrameSource() as source:
         if target.resolve() == Path(path).resolve():

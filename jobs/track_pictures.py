@@ -4,7 +4,7 @@ dataset's generator makes of its latents.
 N faces, L style layers, D style width, R side of a picture in pixels, C = 3 (RGB).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -87,7 +87,9 @@ def faces(dataset: Dataset, track_id: str, which: str) -> pa.Table:
 
 
 @contextmanager
-def inverted_film(*, uri: str, video_id: str, n_bytes: int) -> Iterator[tuple[Video, str]]:
+def inverted_film(
+    *, uri: str, video_id: str, n_bytes: int, storage_options: Mapping[str, str] | None = None
+) -> Iterator[tuple[Video, str]]:
     """The film of a row of `videos`, probed, and a local path to read it from.
 
     Raises: WrongUse when it is gone or another film lies in its place.
@@ -95,7 +97,7 @@ def inverted_film(*, uri: str, video_id: str, n_bytes: int) -> Iterator[tuple[Vi
     """
     with ExitStack() as stack:
         try:
-            path = stack.enter_context(local_copy(Input(uri=uri, video_id=video_id, bytes=n_bytes)))
+            path = stack.enter_context(local_copy(Input(uri=uri, video_id=video_id, bytes=n_bytes), storage_options))
             found_bytes = Path(path).stat().st_size
         except OSError as err:
             raise WrongUse(f"{uri}: {err.strerror or err}; put the film back to where it was inverted from") from err

@@ -1,6 +1,7 @@
 """latentreel vacuum DATASET --older-than 7d: deletes what no version needs that was the newest within that time."""
 
 import re
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.progress import Progress
@@ -13,13 +14,15 @@ from schemas.errors import WrongUse
 _SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 
-def vacuum_dataset(dataset: str, *, older_than: str, dry_run: bool = False) -> int:
+def vacuum_dataset(
+    dataset: str, *, older_than: str, dry_run: bool = False, storage_options: Mapping[str, str] | None = None
+) -> int:
     """Prints what was deleted, or would be. Gives the exit code.
 
     Raises: WrongUse for what is no dataset or no time, for clocks that disagree, and where nothing can be deleted.
     """
     older_than_s = seconds(older_than)
-    tables = open_tables(dataset)
+    tables = open_tables(dataset, storage_options)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("looking for files that no version needs", total=None)
 

@@ -19,6 +19,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from pipeline.data_files import DataFile
 from pipeline.final_files import FinalFile
 from pipeline.tables import KEPT_FROM, PINS, WHAT, Tables
+from schemas.errors import Interrupted
 from schemas.tables import PARTITION_BY, StoredName, TableName
 
 Pins = dict[TableName, int]
@@ -107,7 +108,13 @@ def app_id(name: TableName, video_id: str, config_id: str) -> str:
 
 
 def is_done(table: DeltaTable, app: str, generation: int) -> bool:
-    """Whether the application's commit is in this version of the table."""
+    """Whether the application's commit is in this version of the table.
+
+    Raises: Interrupted when the table belongs to a later generation by now: it was made anew for other settings.
+    """
+    made_in = int(table.metadata().configuration.get("latentreel.generation", generation))
+    if made_in != generation:
+        raise Interrupted("another run has made the dataset anew with --replace; nothing of this run belongs there")
     done = table.transaction_version(app)
     return done is not None and done >= generation
 

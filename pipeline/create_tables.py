@@ -5,7 +5,9 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from deltalake import CommitProperties, DeltaTable
+from deltalake.exceptions import CommitFailedError
 
+from pipeline.storage_errors import as_wrong_use
 from pipeline.store import Store
 from pipeline.tables import PINS, WHAT, Tables
 from schemas.config import differences
@@ -23,8 +25,10 @@ def open_or_create(job: Job, canonical: dict[str, Any], *, anew: bool) -> tuple[
     Raises: WrongUse when the path holds something else, or a dataset of another configuration (unless `anew`).
     """
     tables = Tables(job.dataset, job.storage_options)
-    _refuse_foreign(tables.store, job.dataset)
-    if not tables.exist():
+    with as_wrong_use(job.dataset):
+        _refuse_foreign(tables.store, job.dataset)
+        exist = tables.exist()
+    if not exist:
         _create_all(tables, job, canonical, overwrite=False)
         return tables, job.generation
     properties = tables.properties()
@@ -54,17 +58,23 @@ def _create_all(tables: Tables, job: Job, canonical: dict[str, Any], *, overwrit
 def _create(
     tables: Tables, name: TableName, job: Job, canonical: dict[str, Any], *, mode: Literal["overwrite", "ignore"]
 ) -> None:
-    DeltaTable.create(
-        tables.uri(name),
-        SCHEMAS[name],
-        mode=mode,
-        partition_by=PARTITION_BY[name],
-        name=f"latentreel.{name}",
-        configuration=_properties(job, canonical),
-        storage_options=tables.storage_options or None,
-        commit_properties=CommitProperties(custom_metadata={WHAT: "made the dataset", PINS: {}}),
-        raise_if_key_not_exists=False,  # the properties are ours, not Delta's
-    )
+    made = CommitProperties(custom_metadata={WHAT: "made the dataset", PINS: {}}, max_commit_retries=0)
+    try:
+        DeltaTable.create(
+            tables.uri(name),
+            SCHEMAS[name],
+            mode=mode,
+            partition_by=PARTITION_BY[name],
+            name=f"latentreel.{name}",
+            configuration=_properties(job, canonical),
+            storage_options=tables.delta_options,
+            commit_properties=made,
+            raise_if_key_not_exists=False,  # the properties are ours, not Delta's
+        )
+    except CommitFailedError:
+        if mode == "overwrite" or not tables.has(name):
+            raise
+        # Another driver has made it at the same moment; a retry of delta-rs would write the properties over its own.
 
 
 def _properties(job: Job, canonical: dict[str, Any]) -> dict[str, str | None]:

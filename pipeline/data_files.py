@@ -26,7 +26,7 @@ class DataFile:
 
 def data_files(table: DeltaTable) -> list[DataFile]:
     """Sorted by path, which for `frames` is by film."""
-    actions = pa.table(table.get_add_actions())
+    actions = pa.RecordBatchReader.from_stream(table.get_add_actions()).read_all()  # pa.table would load pandas: 1.5 s
     n = actions.num_rows
     partitions = actions["partition"].to_pylist() if "partition" in actions.column_names else [{}] * n
     first, last = (

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import fsspec
-
 from operators.video.video_id import video_id_of
 from pipeline.source_ledger import SourceLedger
 from pipeline.sources import Listing, Problem, Stamp, expand_sources, stamp_of
+from pipeline.storage_errors import storage_trouble
+from pipeline.storage_options import Options, open_filesystem
 from pipeline.tables import Tables
 from schemas.job import Input
 
@@ -54,13 +54,14 @@ def plan_videos(
 
     Takes: `is_settled` says of such a film whether it is whole; the others wait, and all do once `is_stopping`.
     """
-    listing, ledger = expand_sources(sources), SourceLedger(tables)
+    options = tables.storage_options
+    listing, ledger = expand_sources(sources, options), SourceLedger(tables)
     problems = listing.problems
     known = ledger.read()
-    stamps = _stamps(listing)
+    stamps = _stamps(listing, options)
     unread = [uri for uri, stamp in stamps.items() if not _is_known(uri, stamp, known)]
     waiting = {uri: stamps[uri] for uri in unread if not is_settled(uri, stamps[uri])}
-    read = _read_all([uri for uri in unread if uri not in waiting], problems, ledger, is_stopping)
+    read = _read_all([uri for uri in unread if uri not in waiting], options, problems, ledger, is_stopping)
 
     rows = _rows(tables)
     todo, done, quarantined, doubles, held = [], set(), {}, {}, {}
@@ -104,11 +105,11 @@ def _is_known(uri: str, stamp: Stamp, known: dict[str, tuple[Stamp, str]]) -> bo
     return then.tag == stamp.tag and then.bytes == stamp.bytes
 
 
-def _stamps(listing: Listing) -> dict[str, Stamp]:
+def _stamps(listing: Listing, storage_options: Options) -> dict[str, Stamp]:
     """Looks at the films that the listing only names. What cannot be looked at becomes a problem."""
     unseen = [uri for uri, stamp in listing.films.items() if stamp is None]
     with ThreadPoolExecutor(16) as pool:  # each waits for a file system
-        looks = dict(zip(unseen, pool.map(_look, unseen), strict=True))
+        looks = dict(zip(unseen, pool.map(lambda uri: _look(uri, storage_options), unseen), strict=True))
     stamps: dict[str, Stamp] = {}
     for uri, stamp in listing.films.items():
         found = stamp or looks[uri]
@@ -119,23 +120,28 @@ def _stamps(listing: Listing) -> dict[str, Stamp]:
     return stamps
 
 
-def _look(uri: str) -> Stamp | Problem:
-    fs, path = fsspec.core.url_to_fs(uri)
+def _look(uri: str, storage_options: Options) -> Stamp | Problem:
     try:
+        fs, path = open_filesystem(uri, storage_options)
         info = fs.info(path)
-    except OSError as err:
+    except Exception as err:
         return _unreadable(uri, err)
     return stamp_of(info) or Problem(uri, f"is a {info['type']}, not a file; name a film")
 
 
 def _read_all(
-    uris: list[str], problems: list[Problem], ledger: SourceLedger, is_stopping: Callable[[], bool]
+    uris: list[str],
+    storage_options: Options,
+    problems: list[Problem],
+    ledger: SourceLedger,
+    is_stopping: Callable[[], bool],
 ) -> dict[str, Input]:
     found: dict[str, Input] = {}
     fresh: dict[str, tuple[Stamp, str]] = {}
     remembered_at = time.monotonic()
     with ThreadPoolExecutor(4) as pool:  # reading waits for disks and networks; hashing releases the interpreter's lock
-        for uri, outcome in zip(uris, pool.map(_identify, uris), strict=True):
+        outcomes = pool.map(lambda uri: _identify(uri, storage_options), uris)
+        for uri, outcome in zip(uris, outcomes, strict=True):
             if is_stopping():
                 pool.shutdown(cancel_futures=True)
                 break
@@ -151,9 +157,9 @@ def _read_all(
     return found
 
 
-def _identify(uri: str) -> Input | Problem:
-    fs, path = fsspec.core.url_to_fs(uri)
+def _identify(uri: str, storage_options: Options | None = None) -> Input | Problem:
     try:
+        fs, path = open_filesystem(uri, storage_options)
         info = fs.info(path)
         stamp = stamp_of(info)
         if stamp is None:
@@ -163,7 +169,7 @@ def _identify(uri: str) -> Input | Problem:
             video_id = video_id_of(stream)
         if stamp_of(fs.info(path)) != stamp:
             return Problem(uri, "changed while it was read; run again when whoever writes it is done")
-    except OSError as err:
+    except Exception as err:
         return _unreadable(uri, err)
     tag = None if _could_change_unseen(stamp, now) else stamp.tag
     return Input(uri=uri, video_id=video_id, bytes=stamp.bytes, tag=tag)
@@ -176,8 +182,12 @@ def _could_change_unseen(stamp: Stamp, now: float) -> bool:
     return now - written < (COARSE_STEP_S if written == int(written) else STEP_S)
 
 
-def _unreadable(uri: str, err: OSError) -> Problem:
-    return Problem(uri, f"cannot be read ({err.strerror or err}); check the path and its permissions")
+def _unreadable(uri: str, err: Exception) -> Problem:
+    """Raises: `err` again, where it is no trouble of the storage."""
+    trouble = storage_trouble(err)
+    if trouble is None:
+        raise err
+    return Problem(uri, f"cannot be read: {trouble}")
 
 
 def _rows(tables: Tables) -> dict[str, Row]:

@@ -1,5 +1,6 @@
 """Reading a dataset: tables as Arrow, latents as numpy, SQL over all of it. Only committed films are visible."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -7,11 +8,11 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from operators.inversion.scene_path import ScenePath
 from pipeline.data_files import DataFile
+from pipeline.export import Form, export
 from pipeline.tables import Tables, open_tables
 from pipeline.views import Views
 from schemas.errors import WrongUse
@@ -56,20 +57,17 @@ class Dataset:
         return self.sql(f"select * from {name}").to_arrow_table()
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
-        """DuckDB over the views videos, shots, tracks, frames, with the functions of docs/queries.md.
+        """One SELECT over the views videos, shots, tracks, frames, with the functions of docs/queries.md.
 
+        Gives: rows that are made when they are fetched, as `.df()`, `.to_arrow_table()`, `.fetchall()`; DuckDB's own
+            errors may come from there.
         Raises: WrongUse with DuckDB's message and the columns there are.
         """
         return self._views.sql(query)
 
-    def write(self, query: str, path: str, *, form: str) -> None:
+    def write(self, query: str, path: str, *, form: Form) -> None:
         """Writes the rows of a SELECT as csv, json (one array of objects) or parquet. Raises: WrongUse as `sql`."""
-        self.sql(query).create_view("_result", replace=True)
-        options = "format json, array true" if form == "json" else f"format {form}"
-        try:
-            self._views.connection.execute(f"copy _result to '{path.replace(chr(39), chr(39) * 2)}' ({options})")
-        except duckdb.Error as err:
-            raise WrongUse(f"{path}: {' '.join(str(err).split())}") from err
+        export(self._views, query, path, form=form, storage_options=self.tables.storage_options)
 
     def files(self, name: TableName) -> list[DataFile]:
         """The Parquet files of a table at this version, sorted by path. Of `frames` only those of committed films."""
@@ -110,6 +108,8 @@ class Dataset:
         return ScenePath(pts_us=knots["pts_us"].to_numpy(), w_KLD=self._latents(knots))
 
     def _rows_of(self, track_id: str, columns: list[str]) -> pa.Table:
+        import pyarrow.dataset as ds  # noqa: PLC0415  # loads pandas, 1.5 s that a question in SQL does without
+
         video_id = track_id.split("-", maxsplit=1)[0]
         files = [f"frames/{file.path}" for file in self.files("frames") if file.partition["video_id"] == video_id]
         if files:
@@ -127,7 +127,9 @@ class Dataset:
     @cached_property
     def _views(self) -> Views:
         widths = (int(self.properties[name]) for name in ("num_ws", "w_dim"))
-        return Views(self.tables.store, lambda name: [f"{name}/{file.path}" for file in self.files(name)], *widths)
+        return Views(
+            self.tables.store, lambda name: {f"{name}/{file.path}": file.size for file in self.files(name)}, *widths
+        )
 
     @cached_property
     def _versions(self) -> dict[TableName, int | None]:
@@ -148,8 +150,9 @@ class Dataset:
         return f"Dataset({self.tables.root}, {counts})"
 
 
-def open_dataset(path: str, storage_options: dict[str, str] | None = None, *, version: int | None = None) -> Dataset:
-    """Takes: a folder or URL; a version that `latentreel history` lists, default the newest.
+def open_dataset(path: str, storage_options: Mapping[str, str] | None = None, *, version: int | None = None) -> Dataset:
+    """Takes: a folder or URL; `storage_options` of an object store under delta-rs' names, as AWS_ACCESS_KEY_ID, over
+    what the environment says; a version that `latentreel history` lists, default the newest.
 
     Raises: WrongUse when there is no dataset at the path, no such version, or its files were vacuumed.
     """

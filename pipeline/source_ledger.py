@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable
+from deltalake.exceptions import CommitFailedError
 
 from pipeline.commit import Change, commit
 from pipeline.data_files import data_files
@@ -56,17 +57,22 @@ class SourceLedger:
         commit(self.tables, "_sources", change_of)
 
     def _exists(self) -> bool:
-        uri, options = self.tables.uri("_sources"), self.tables.storage_options or None
-        return bool(DeltaTable.is_deltatable(uri, storage_options=options))
+        return self.tables.has("_sources")
 
     def _create(self) -> None:
-        DeltaTable.create(
-            self.tables.uri("_sources"),
-            SCHEMAS["_sources"],
-            mode="ignore",
-            storage_options=self.tables.storage_options or None,
-            commit_properties=CommitProperties(custom_metadata={WHAT: "made the ledger of sources"}),
-        )
+        try:
+            DeltaTable.create(
+                self.tables.uri("_sources"),
+                SCHEMAS["_sources"],
+                mode="ignore",
+                storage_options=self.tables.delta_options,
+                commit_properties=CommitProperties(
+                    custom_metadata={WHAT: "made the ledger of sources"}, max_commit_retries=0
+                ),
+            )
+        except CommitFailedError:
+            if not self._exists():  # or another run has made it at the same moment
+                raise
 
 
 def _newest(rows: pa.Table) -> dict[str, tuple[Stamp, str]]:

@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
-import fsspec
 import pyarrow.parquet as pq
 from fsspec.utils import glob_translate
+
+from pipeline.storage_errors import code_of, one_line, storage_trouble
+from pipeline.storage_options import Options, open_filesystem
+from schemas.errors import WrongUse
 
 # Taken from a folder or a glob without an extension; a file that is named itself may be called anything.
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mxf", ".wmv"})
@@ -54,9 +57,9 @@ class Listing:
             and not any(uri.startswith(folder) for folder in self._unreadable)
         )
 
-    def add(self, source: str) -> None:
-        """What one source gives. Raises: OSError, ValueError where it gives nothing."""
-        fs, path = fsspec.core.url_to_fs(source)
+    def add(self, source: str, storage_options: Options | None = None) -> None:
+        """What one source gives. Raises: OSError, ValueError and the storage's own where it gives nothing."""
+        fs, path = open_filesystem(source, storage_options)
         if any(mark in path for mark in "*?[") and not fs.exists(path):
             found = {name: info for name, info in fs.glob(path, detail=True).items() if info["type"] != "directory"}
             if not found:
@@ -69,6 +72,7 @@ class Listing:
                 raise ValueError(f"holds no films ({kinds}); name another folder or the files")
             self._add_all(fs, found, re.escape(_uri(fs, path).rstrip("/")) + "/.*")
         elif not fs.exists(path):
+            _refuse_no_bucket(fs, path)
             self.missing[source] = _uri(fs, path)
             raise FileNotFoundError("no such file or folder; check the path")
         elif PurePosixPath(path).suffix.lower() in MANIFEST_SUFFIXES:
@@ -82,7 +86,7 @@ class Listing:
         def unreadable(err: OSError) -> None:  # by default fsspec passes such folders over in silence
             folder = str(err.filename)
             self._unreadable.append(folder.rstrip("/") + "/")
-            self.problems.append(Problem(folder, _reason(err)))
+            self.problems.append(Problem(folder, _reason(err) or one_line(err)))
 
         if "file" in fs.protocol:
             on_error = {"on_error": unreadable}
@@ -96,14 +100,17 @@ class Listing:
         self._covered.append(re.compile(covered))
 
 
-def expand_sources(sources: tuple[str, ...]) -> Listing:
+def expand_sources(sources: tuple[str, ...], storage_options: Options | None = None) -> Listing:
     """One look at all sources. What goes wrong with one is in `problems` and stops no other."""
     listing = Listing()
     for source in sources:
         try:
-            listing.add(source)
-        except (OSError, ValueError) as err:
-            listing.problems.append(Problem(source, _reason(err)))
+            listing.add(source, storage_options)
+        except Exception as err:
+            reason = _reason(err)
+            if reason is None:
+                raise
+            listing.problems.append(Problem(source, reason))
     return listing
 
 
@@ -116,6 +123,15 @@ def stamp_of(info: dict[str, Any]) -> Stamp | None:
         return Stamp(bytes=info["size"], tag=tag, written_s=info["mtime"])
     names = ("ETag", "etag", "md5Hash", "content_md5", "LastModified")  # of S3, HTTP, Google, Azure
     return Stamp(bytes=int(info["size"]), tag=next((str(info[name]) for name in names if info.get(name)), None))
+
+
+def _refuse_no_bucket(fs: Any, path: str) -> None:
+    """A film is gone when its bucket can be asked. Where that is not there, an address is wrong."""
+    try:
+        fs.info(path)
+    except FileNotFoundError as err:
+        if code_of(err) == "NoSuchBucket":
+            raise
 
 
 def _is_video(name: str) -> bool:
@@ -152,7 +168,6 @@ def _uri(fs: Any, path: str) -> str:
     return path if "file" in fs.protocol else str(fs.unstrip_protocol(path))
 
 
-def _reason(err: Exception) -> str:
-    if isinstance(err, OSError) and err.strerror:
-        return f"{err.strerror.lower()}; check the path and its permissions"
-    return " ".join(str(err).split())
+def _reason(err: Exception) -> str | None:
+    """None for what is a fault of ours."""
+    return one_line(err) if isinstance(err, ValueError | WrongUse) else storage_trouble(err)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.local_copy import local_copy
+from pipeline.local_copy import FilmChanged, local_copy
 from pipeline.prepare_worker import prepare_worker
 from pipeline.rows import pack, unpack
 from pipeline.staging import Cut, Staging
@@ -76,7 +76,7 @@ class CutVideo:
 
         settings = self.job.config.shots
         at("probe")
-        with local_copy(task) as path:
+        with local_copy(task, self.job.storage_options) as path:
             video = probe(path, uri=task.uri, video_id=task.video_id)
             at("shots")
             shots = self.find_shots(video, self.frames.read(video, path, longer_side_px=settings.detect_px))
@@ -118,7 +118,7 @@ class FindFaces:
             yield from _receipts_of_staged(staging, segment, staged)
             return
         at("faces")
-        with local_copy(task.input) as path:
+        with local_copy(task.input, self.job.storage_options) as path:
             clips = self.find_tracks(
                 segment,
                 lambda: self.frames.read(
@@ -198,7 +198,10 @@ class InvertAndStage:
 
 
 class _ErrorRows:
-    """Turns what is raised inside the block into one ErrorRow, named by the stage that was last announced."""
+    """Turns what is raised inside the block into one ErrorRow, named by the stage that was last announced.
+
+    A film that was changed meanwhile is postponed: its content is not the one that was to be worked on.
+    """
 
     def __init__(self, task: Input, segment_index: int | None) -> None:
         self.task, self.segment_index = task, segment_index
@@ -214,6 +217,9 @@ class _ErrorRows:
     def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, trace: Any) -> bool:
         if not isinstance(err, Exception):  # nothing, or a request to stop (KeyboardInterrupt, GeneratorExit)
             return False
+        if isinstance(err, FilmChanged):
+            self.rows = [pack(self.task.video_id, Postponed(video_id=self.task.video_id))]
+            return True
         row = ErrorRow(
             video_id=self.task.video_id,
             uri=self.task.uri,

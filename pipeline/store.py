@@ -13,9 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 import pyarrow.fs
+
+from pipeline.storage_errors import code_of
+from pipeline.storage_options import open_filesystem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +34,11 @@ class Store:
     """Takes paths relative to `root`. Picklable: each worker opens its own connection."""
 
     root: str
-    storage_options: dict[str, str] = field(default_factory=dict)
+    storage_options: dict[str, str] = field(default_factory=dict, repr=False)  # may hold secrets
 
     @cached_property
     def _fs_and_root(self) -> tuple[Any, str]:
-        fs, path = fsspec.core.url_to_fs(self.root, **self.storage_options)
+        fs, path = open_filesystem(self.root, self.storage_options)
         return fs, path.rstrip("/")
 
     def __getstate__(self) -> dict[str, Any]:
@@ -79,13 +81,8 @@ class Store:
 
     def write_once(self, name: str, content: bytes) -> bool:
         """Gives False, and leaves the file alone, where one of that name exists: the first writer wins."""
-        fs, _ = self._fs_and_root
         if not self.is_local:
-            try:
-                fs.pipe_file(self.path(name), content, mode="create")
-            except FileExistsError:
-                return False
-            return True
+            return self._put_once(self.path(name), content)
         temporary = self._write_beside(name, content)
         try:
             os.link(temporary, self.path(name))
@@ -94,6 +91,23 @@ class Store:
         finally:
             temporary.unlink()
         return True
+
+    def _put_once(self, path: str, content: bytes) -> bool:
+        fs, _ = self._fs_and_root
+        # adlfs knows no mode; s3fs and gcsfs put under the condition that nothing is there.
+        once = {"overwrite": False} if "abfs" in fs.protocol else {"mode": "create"}
+        while True:
+            try:
+                fs.pipe_file(path, content, **once)
+            except FileExistsError:
+                return False
+            except OSError as err:
+                if code_of(err) == "PreconditionFailed":  # from servers that do not say of which condition
+                    return False
+                if code_of(err) != "ConditionalRequestConflict":  # two puts at once: S3 asks us to try again
+                    raise
+            else:
+                return True
 
     def _write_beside(self, name: str, content: bytes) -> Path:
         target = Path(self.path(name))
@@ -134,11 +148,14 @@ class Store:
         fs.invalidate_cache()
         try:
             listed = fs.ls(self.path(folder), detail=True)
-        except FileNotFoundError:
+        except FileNotFoundError as err:
+            if code_of(err) == "NoSuchBucket":  # that is no empty folder
+                raise
             return
         for entry in sorted(listed, key=lambda entry: str(entry["name"])):
-            name = str(entry["name"]).rstrip("/").rsplit("/", 1)[-1]
-            if not name.startswith("."):
+            path = str(entry["name"]).rstrip("/")
+            name = path.rsplit("/", 1)[-1]
+            if path != self.path(folder) and not name.startswith("."):  # consoles mark a folder by an empty object
                 yield name, str(entry["type"])
 
     def stored(self, folder: str) -> list[StoredFile]:

@@ -1,6 +1,6 @@
 """The dataset's four Delta tables, opened: at which version, with which files, made with what."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import pyarrow as pa
@@ -11,6 +11,8 @@ from pydantic import ValidationError
 
 from pipeline.data_files import DataFile, data_files
 from pipeline.log import read_entry
+from pipeline.storage_errors import as_wrong_use
+from pipeline.storage_options import Options, checked_options, delta_options
 from pipeline.store import Store
 from schemas.config import Config
 from schemas.errors import WrongUse
@@ -25,22 +27,27 @@ class Tables:
     """Opens tables by name, at their newest version or at a given one."""
 
     root: str
-    storage_options: dict[str, str]
+    storage_options: dict[str, str] = field(repr=False)  # may hold secrets
 
     @cached_property
     def store(self) -> Store:
         """The files of the same dataset."""
         return Store(self.root, self.storage_options)
 
+    @cached_property
+    def delta_options(self) -> dict[str, str] | None:
+        """What delta-rs needs to open them."""
+        return delta_options(self.root, self.storage_options)
+
     def open(self, name: StoredName, version: int | None = None) -> DeltaTable:
         """Raises: WrongUse for a version that is not there (any more), and for a log that is torn."""
         try:
-            return DeltaTable(self.uri(name), version=version, storage_options=self.storage_options or None)
+            return DeltaTable(self.uri(name), version=version, storage_options=self.delta_options)
         except (DeltaError, TableNotFoundError, OSError) as err:
             if version is None and isinstance(err, DeltaError) and not isinstance(err, TableNotFoundError):
                 raise WrongUse(
-                    f"{self.root}: the log of its table {name} is torn ({str(err).splitlines()[0]}); put back the "
-                    f"newest files of {self.uri(name)}/_delta_log from a copy"
+                    f"{self.root}: the log of its table {name} is torn ({str(err).splitlines()[0]}); put the newest "
+                    f"files of {self.uri(name)}/_delta_log back from a copy"
                 ) from err
             if version is None:
                 raise
@@ -50,9 +57,10 @@ class Tables:
             ) from err
 
     def exist(self) -> bool:
-        return all(
-            DeltaTable.is_deltatable(self.uri(name), storage_options=self.storage_options or None) for name in TABLES
-        )
+        return all(self.has(name) for name in TABLES)
+
+    def has(self, name: StoredName) -> bool:
+        return bool(DeltaTable.is_deltatable(self.uri(name), storage_options=self.delta_options))
 
     def properties(self, version: int | None = None) -> dict[str, str]:
         """What the dataset was made with; `videos` speaks for all four."""
@@ -123,16 +131,16 @@ class Tables:
             )
 
 
-def open_tables(root: str, storage_options: dict[str, str] | None = None) -> Tables:
+def open_tables(root: str, storage_options: Options | None = None) -> Tables:
     """The tables of a dataset that exists.
 
-    Raises: WrongUse when there is none at this path.
+    Takes: `storage_options` under delta-rs' names, as AWS_ACCESS_KEY_ID; the environment where they say nothing.
+    Raises: WrongUse when there is none at this path, or the storage cannot be reached.
     """
-    tables = Tables(root, storage_options or {})
-    try:
-        missing = not tables.exist()
-    except (OSError, TableNotFoundError) as err:
-        raise WrongUse(f"{root}: {' '.join(str(err).split())}; name the folder of a dataset") from err
+    tables = Tables(root, checked_options(storage_options))
+    with as_wrong_use(root):
+        # Asked first: fsspec says what it lacks by kinds of errors, and delta-rs in words.
+        missing = "videos" not in tables.store.folders("") or not tables.exist()
     if missing:
         raise WrongUse(
             f"{root}: not a latentreel dataset (it has no table `videos`); make one with `latentreel invert`"

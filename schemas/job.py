@@ -22,7 +22,7 @@ class Job:
     """One configuration at work on one dataset."""
 
     dataset: str  # path or fsspec URL
-    storage_options: dict[str, str] = field(default_factory=dict)
+    storage_options: dict[str, str] = field(default_factory=dict, repr=False)  # may hold secrets; for films too
     config: Config
     config_id: str
     generator: GeneratorInfo

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.astronaut import write_astronaut_movie
 from tests.runs import FAST, Run, run_command
+from tests.s3_server import S3Server, s3_server, without_aws
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -73,3 +75,26 @@ def undisturbed(latentreel: Run, movie: Path, tmp_path_factory: pytest.TempPathF
     done = latentreel("invert", movie, "-o", dataset, "--workers", "1", *FAST)
     assert done.returncode == 0, done.stderr
     return dataset
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An object store for as long as the tests run."""
+    with s3_server(tmp_path_factory.mktemp("s3") / "log") as server:
+        yield server
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that leads to no object store."""
+    for name in os.environ.keys() | without_aws({}).keys():
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name, raising=False)
+    for name, value in without_aws({}).items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def bucket(s3: S3Server, nowhere: None, request: pytest.FixtureRequest) -> str:
+    """Of this test alone."""
+    return s3.make_bucket(f"b{abs(hash(request.node.nodeid)):x}")

@@ -30,6 +30,7 @@ class KnownTrack:
     filled: tuple[int, ...] = ()  # counted from first_frame
     missing: tuple[int, ...] = ()
     emotion: int | None = 6
+    emotions: tuple[int, ...] = ()  # of each frame, where they change; `emotion` is then the track's
     psnr: float = 30.0
     person_id: str | None = None
     face_px: float = 100.0
@@ -104,7 +105,8 @@ def _frames(film: KnownFilm, i: int, job: Job) -> pa.Table:
     n, width = len(rows), job.generator.num_ws * job.generator.w_dim
     w_TD = np.repeat(frame_index[:, None], width, 1) if track.w_TLD is None else track.w_TLD[rows].reshape(n, width)
     quad = np.array([0, 0, 0, 1, 1, 1, 1, 0], np.float32) * track.face_px
-    probs = None if track.emotion is None else np.eye(7, dtype=np.float32)[track.emotion].tolist()
+    emotions = [(track.emotions or (track.emotion,) * track.n_frames)[row] for row in rows]
+    probs = [None if emotion is None else np.eye(7, dtype=np.float32)[emotion].tolist() for emotion in emotions]
     columns: dict[str, Any] = {
         "track_id": [name] * n,
         "shot_index": [track.shot_index] * n,
@@ -112,8 +114,8 @@ def _frames(film: KnownFilm, i: int, job: Job) -> pa.Table:
         "frame_index": frame_index,
         "pts_us": frame_index * FRAME_US,
         "w": _lists(w_TD.astype(np.float16)),
-        "emotion": [track.emotion] * n,
-        "emotion_probs": [probs] * n,
+        "emotion": emotions,
+        "emotion_probs": probs,
         "quad": [quad.tolist()] * n,
         "landmarks": [[0.0] * 136] * n,
         "confidence": np.array([0.0 if row in track.filled else 1.0 for row in rows], np.float32),

@@ -3,13 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from pipeline.read import open_dataset
+from pipeline.read import Dataset, open_dataset
 from schemas.tables import TABLES
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -33,16 +33,22 @@ def command(*words: str | Path) -> list[str]:
     return [sys.executable, "-m", "latentreel", *map(str, words)]
 
 
-def run_command(*words: str | Path, **options: Any) -> "subprocess.CompletedProcess[str]":
-    environment = {**os.environ, "COLUMNS": "200"}
+def run_command(
+    *words: str | Path, environment: Mapping[str, str] = os.environ, **options: Any
+) -> "subprocess.CompletedProcess[str]":
+    environment = {**environment, "COLUMNS": "200"}
     return subprocess.run(
         command(*words), check=False, capture_output=True, text=True, env=environment, timeout=300, **options
     )
 
 
-def rows(dataset: Path) -> dict[str, pa.Table]:
+def _opened(dataset: Path | Dataset) -> Dataset:
+    return dataset if isinstance(dataset, Dataset) else open_dataset(str(dataset))
+
+
+def rows(dataset: Path | Dataset) -> dict[str, pa.Table]:
     """All tables, sorted, without what differs from run to run by its nature."""
-    opened = open_dataset(str(dataset))
+    opened = _opened(dataset)
     found: dict[str, pa.Table] = {}
     for name in TABLES:
         table = opened.table(name)
@@ -52,14 +58,19 @@ def rows(dataset: Path) -> dict[str, pa.Table]:
     return found
 
 
-def data_files(dataset: Path) -> set[str]:
+def data_files(dataset: Path | Dataset) -> set[str]:
     """The committed files of `frames`: named by their content, so equal names are equal bytes."""
-    return {Path(file.path).name for file in open_dataset(str(dataset)).files("frames")}
+    return {Path(file.path).name for file in _opened(dataset).files("frames")}
 
 
-def assert_equal_datasets(a: Path, b: Path) -> None:
+def assert_equal_datasets(a: Path | Dataset, b: Path | Dataset, *, but: tuple[str, ...] = ()) -> None:
+    """Takes: columns that may differ, as `uri` of the same film in two places."""
     ours, theirs = rows(a), rows(b)
     for name in TABLES:
+        ours[name], theirs[name] = (
+            table.drop_columns([column for column in but if column in table.column_names])
+            for table in (ours[name], theirs[name])
+        )
         assert ours[name].num_rows == theirs[name].num_rows, name
         assert ours[name].equals(theirs[name]), name
     assert data_files(a) == data_files(b)

@@ -13,29 +13,30 @@ import latentreel
 from jobs.cli import app
 
 OPTIONS = {
-    "compact": {"dataset", "debug", "help"},
+    "compact": {"dataset", "storage-option", "debug", "help"},
     "demo": {"output", "debug", "help"},
     "emotion train": {"faces", "output", "crop-margin", "set", "device", "debug", "help"},
     "encoder train": {"generator", "output", "pictures", "seed", "set", "device", "debug", "help"},
     "generator fit": {
         "source", "output", "objective", "set", "pace", "device", "px", "frame-stride", "debug", "help",
     },
-    "history": {"dataset", "limit", "debug", "help"},
+    "history": {"dataset", "limit", "storage-option", "debug", "help"},
     "ingest": {
-        "dataset", "sources", "watch", "every", "prune", "workers", "device", "address", "debug", "help",
+        "dataset", "sources", "watch", "every", "prune", "workers", "device", "address",
+        "storage-option", "debug", "help",
     },
     "invert": {"preset",
         "sources", "output", "config", "generator", "method", "finder", "emotion", "encoder", "seed", "set", "workers",
-        "device", "address", "replace", "debug", "help",
+        "device", "address", "replace", "storage-option", "debug", "help",
     },
     "puppets crops": {"folder", "count", "px", "seed", "workers", "debug", "help"},
     "puppets render": {"output", "seed", "seconds", "width", "height", "fps", "debug", "help"},
     "puppets sample": {"folder", "debug", "help"},
-    "query": {"dataset", "sql", "format", "output", "debug", "help"},
-    "render": {"resample", "version", "dataset", "track", "output", "debug", "help"},
-    "retry": {"dataset", "videos", "debug", "help"},
-    "status": {"dataset", "version", "debug", "help"},
-    "vacuum": {"dataset", "older-than", "dry-run", "debug", "help"},
+    "query": {"dataset", "sql", "format", "output", "version", "storage-option", "debug", "help"},
+    "render": {"resample", "version", "dataset", "track", "output", "storage-option", "debug", "help"},
+    "retry": {"dataset", "videos", "storage-option", "debug", "help"},
+    "status": {"dataset", "version", "storage-option", "debug", "help"},
+    "vacuum": {"dataset", "older-than", "dry-run", "storage-option", "debug", "help"},
 }  # fmt: skip
 
 

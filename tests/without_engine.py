@@ -10,7 +10,7 @@ from pipeline.stages import CutVideo, FindFaces, InvertAndStage
 from schemas.config import config_id, load_config
 from schemas.generators import describe_generator
 from schemas.job import Input, Job
-from schemas.outcomes import ErrorRow, Note, Receipt
+from schemas.outcomes import ErrorRow, Note, Postponed, Receipt
 
 QUICK = {
     "inversion.first_steps": 2,
@@ -35,7 +35,7 @@ def input_of(path: Path) -> Input:
         return Input(uri=str(path), video_id=video_id_of(file), bytes=path.stat().st_size)
 
 
-def work_without_engine(film: Input, job: Job) -> list[Receipt | ErrorRow]:
+def work_without_engine(film: Input, job: Job) -> list[Receipt | Postponed | ErrorRow]:
     cut, find, invert = CutVideo(job), FindFaces(job), InvertAndStage(job)
     with cut.frames, find.frames:
         blocks = [

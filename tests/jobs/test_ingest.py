@@ -87,9 +87,9 @@ def ingested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work_on: Callable[
     found = Ingest(tmp_path)
     identify = pipeline.plan._identify
 
-    def seen_to_read(uri: str):
+    def seen_to_read(uri: str, *options):
         found.read.append(Path(uri).name)
-        return identify(uri)
+        return identify(uri, *options)
 
     def work(todo: list[Input], job: Job, _pools, _console, _engine, stop: StopRequest) -> RunSummary:
         summary = RunSummary()

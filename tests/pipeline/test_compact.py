@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pipeline import compact as compaction
@@ -28,7 +28,12 @@ from tests.datasets import KnownFilm, KnownTrack, commit_film, make_dataset
 from tests.faults import maintenance
 
 A, B, C, D = (letter * 32 for letter in "abcd")
-SLOW: dict[str, Any] = dict(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# An example takes a second: none is made smaller.
+SLOW: dict[str, Any] = dict(
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
 
 
 def film(video_id: str, *lengths: int) -> KnownFilm:

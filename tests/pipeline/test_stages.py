@@ -1,6 +1,7 @@
 """The stages without Ray: a film in, committed rows out, however it is dealt out as work."""
 
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,17 +16,20 @@ import torch
 from operators.stylegan.checkpoint import save_generator
 from operators.stylegan.random_weights import random_generator
 from pipeline.finalise import finalise, quarantine
+from pipeline.plan import plan_videos
 from pipeline.read import open_dataset
 from pipeline.rows import pack, unpack
 from pipeline.stages import ClipTask, InvertAndStage, _receipt
 from pipeline.staging import Staging, clear_leftovers
 from pipeline.store import Store
+from pipeline.tables import Tables
 from schemas.job import Input, Job
-from schemas.outcomes import ErrorRow, Receipt
+from schemas.outcomes import ErrorRow, Postponed, Receipt
 from schemas.tables import TABLES
 from schemas.video import Segment
 from tests import builders
 from tests.astronaut import write_astronaut_movie
+from tests.operators.video_clips import write_clip
 from tests.reference.inversion_clips import clip_of
 from tests.without_engine import input_of, job_of, work_without_engine
 
@@ -82,7 +86,7 @@ class Staged:
 
     folder: Path
     settings: dict[str, Any]
-    rows: list[Receipt | ErrorRow]
+    rows: list[Receipt | Postponed | ErrorRow]
 
     def copy(self, tmp_path: Path) -> Job:
         shutil.copytree(self.folder, tmp_path / "d")
@@ -255,3 +259,17 @@ def test_of_a_batch_only_the_clip_at_fault_is_lost(tmp_path: Path) -> None:
     staging = Staging(Store(job.dataset), job.config_id, film.video_id)
     assert [staging.has_part(str(clip.track.key)) for clip in clips] == [True, False, True]
     assert [row.part for row in rows if isinstance(row, Receipt)] == [str(clips[i].track.key) for i in (0, 2)]
+
+
+def test_a_film_that_is_written_to_while_it_is_read_is_left_for_later(tmp_path: Path) -> None:
+    """Its rows would be under the name of a content that is not there any more."""
+    path = write_clip(tmp_path / "film.mp4", n_frames=24)
+    job = job_of(tmp_path / "dataset")
+    tables = Tables(job.dataset, {})
+    time.sleep(0.2)  # what was written just now is not trusted
+    (task,) = plan_videos((str(path),), tables).todo
+    assert task.tag is not None
+    with path.open("ab") as end:
+        end.write(b"\0" * 100)  # decoders do not mind
+    (result,) = work_without_engine(task, job)
+    assert isinstance(result, Postponed)

@@ -1,4 +1,4 @@
-"""Store: whole files or none, and the first writer wins."""
+"""Store: whole files or none, and the first writer wins; on a disk, in memory and on an object store alike."""
 
 import multiprocessing
 import os
@@ -9,31 +9,62 @@ from pathlib import Path
 import pytest
 
 from pipeline.store import Store
+from tests.s3_server import S3Server
 
 
-@pytest.fixture(params=["local", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return Store(str(tmp_path)) if request.param == "local" else Store(f"memory://{tmp_path}")
+@pytest.fixture(params=["local", "memory", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, s3: S3Server) -> Store:
+    if request.param == "s3":
+        return Store(request.getfixturevalue("bucket") + "/deep/data", s3.options)
+    return Store(str(tmp_path) if request.param == "local" else f"memory://{tmp_path}")
+
+
+def _again(store: Store) -> Store:
+    """Another process's."""
+    return Store(store.root, store.storage_options)
 
 
 def test_what_is_written_is_read(store: Store) -> None:
-    store.write("a/b.bin", b"one")
-    store.write("a/b.bin", b"two")
-    assert store.read("a/b.bin") == b"two"
-    assert (store.names("a"), store.folders("")) == (["b.bin"], ["a"])
-    assert store.exists("a/b.bin")
-    assert not store.exists("a/c.bin")
+    assert not store.exists("a/b.bin")
+    for content in (b"one", b"two", b""):
+        store.write("a/b.bin", content)
+        assert (store.read("a/b.bin"), store.size("a/b.bin")) == (content, len(content))
+    assert (store.names("a"), store.folders(""), store.names("")) == (["b.bin"], ["a"], [])
+    assert (store.exists("a/b.bin"), store.exists("a/c.bin"), store.is_folder("a")) == (True, False, True)
 
 
 def test_the_first_writer_wins(store: Store) -> None:
     assert store.write_once("x.json", b"first")
-    assert not store.write_once("x.json", b"second")
+    assert not _again(store).write_once("x.json", b"second")
     assert store.read("x.json") == b"first"
 
 
-def test_a_missing_folder_is_empty_and_can_be_removed(store: Store) -> None:
-    assert store.names("nowhere") == []
-    store.remove_folder("nowhere")
+def test_what_others_write_and_remove_is_seen_at_once(store: Store) -> None:
+    other = _again(store)
+    assert (store.names("a"), store.exists("a/x"), store.folders("")) == ([], False, [])
+    other.write("a/x", b"1")
+    assert (store.names("a"), store.exists("a/x"), store.folders("")) == (["x"], True, ["a"])
+    other.remove_folder("a")
+    assert (store.names("a"), store.exists("a/x"), store.is_folder("a")) == ([], False, False)
+
+
+def test_a_folder_goes_with_all_that_is_in_it_and_nothing_else(store: Store) -> None:
+    for name in ("a/x", "a/deep/y", "ab/z"):
+        store.write(name, b"1")
+    store.remove_folder("a")
+    store.remove_folder("a")
+    assert (store.folders(""), store.names("ab")) == (["ab"], ["z"])
+
+
+def test_a_folder_that_a_console_made_is_empty(s3: S3Server, bucket: str) -> None:
+    store = Store(f"{bucket}/data", s3.options)
+    store.filesystem.pipe_file(f"{bucket}/data/", b"")  # an object of that name is how consoles keep a folder
+    assert (store.names(""), store.folders("")) == ([], [])
+
+
+def test_a_bucket_that_is_not_there_is_no_empty_folder(s3: S3Server, nowhere: None) -> None:
+    with pytest.raises(FileNotFoundError, match="bucket"):
+        Store("s3://nobody-made-it/data", s3.options).names("")
 
 
 def test_a_store_travels_to_another_process(store: Store) -> None:

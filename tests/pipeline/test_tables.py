@@ -15,7 +15,7 @@ from pipeline.rewrite import commit_video, drop_films
 from pipeline.store import Store
 from pipeline.tables import Tables, open_tables, saved_config
 from schemas.config import Config, InversionSettings
-from schemas.errors import WrongUse
+from schemas.errors import Interrupted, WrongUse
 from schemas.tables import SHOTS, TABLES, VIDEOS
 from tests import builders
 
@@ -138,3 +138,12 @@ def test_nothing_is_written_where_something_else_lives(tmp_path: Path, prepare, 
 def test_what_is_not_a_dataset_says_so(tmp_path: Path) -> None:
     with pytest.raises(WrongUse, match="not a latentreel dataset"):
         open_tables(str(tmp_path / "nothing"))
+
+
+def test_a_run_adds_nothing_to_a_dataset_that_was_made_anew(tmp_path: Path) -> None:
+    files = _shots(tmp_path / "d", "v1")
+    before = _made(tmp_path / "d")
+    _made(tmp_path / "d", NAIVE, anew=True)
+    with pytest.raises(Interrupted, match="made the dataset anew"):
+        _append(before, files)
+    assert before.open("shots").to_pyarrow_table().num_rows == 0
