@@ -1,7 +1,9 @@
 """compact, vacuum and history as commands, and all of them at once with jobs that write."""
 
 import multiprocessing
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,17 @@ from jobs.history import print_history
 from jobs.status import status
 from jobs.vacuum import seconds, vacuum_dataset
 from pipeline import finalise
+from pipeline.create_tables import open_or_create
 from pipeline.history import history
 from pipeline.read import open_dataset
 from pipeline.rewrite import drop_films
 from schemas.errors import WrongUse
 from schemas.tables import TABLES
 from tests import builders
-from tests.datasets import make_dataset
+from tests.datasets import commit_film, make_dataset
 from tests.faults import maintenance
 from tests.pipeline.test_compact import film, rows_of
+from tests.s3_server import S3Server
 
 A, B = "a" * 32, "b" * 32
 
@@ -110,6 +114,25 @@ def test_a_film_is_committed_whether_or_not_it_can_be_tidied(
     finalise._tidy(tables, finalise.TIDY_EVERY)
     assert "No space left" in caplog.text
     assert open_dataset(str(tmp_path)).videos.num_rows == 2
+
+
+def test_an_object_store_is_kept_in_order_too(s3: S3Server, capsys: pytest.CaptureFixture[str]) -> None:
+    root, options = s3.make_bucket("maintenance") + "/dataset", s3.options
+    job, canonical = builders.job(root)
+    job = replace(job, storage_options=options)
+    tables, _ = open_or_create(job, canonical, anew=False)
+    for known in (film(A, 3), film(B, 4)):
+        commit_film(tables, job, known)
+    before = open_dataset(root, options).tracks.sort_by("track_id")
+    time.sleep(1.1)  # S3 stamps by whole seconds, and what may have been written after its removal stays
+    assert compact_dataset(root, storage_options=options) == 0
+    assert vacuum_dataset(root, older_than="0s", storage_options=options) == 0
+    capsys.readouterr()
+    assert print_history(root, limit=1, storage_options=options) == 0
+    assert "vacuumed 6 files" in capsys.readouterr().out
+    assert open_dataset(root, options).tracks == before
+    stored = [file.name for name in TABLES for file in tables.store.stored(name) if "_delta_log" not in file.name]
+    assert sorted(stored) == sorted(f"{name}/{file.path}" for name in TABLES for file in tables.files(name))
 
 
 N_FILMS = 9  # of each writer: three seconds of work on an idle machine
