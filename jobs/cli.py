@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.cli_dataset import DatasetPath, Version, dataset_app
 from jobs.cli_training import emotion_app, encoder_app, generator_app, puppets_app
 from jobs.exit_codes import Debug, StorageOption, exit_with, settings, storage_options
 
@@ -15,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(dataset_app)
 app.add_typer(generator_app, name="generator")
 app.add_typer(encoder_app, name="encoder")
 app.add_typer(emotion_app, name="emotion")
@@ -23,7 +25,6 @@ app.add_typer(puppets_app, name="puppets")
 Sources = Annotated[
     list[str], typer.Argument(help="Files, folders, globs, fsspec URLs, or manifests (.txt .csv .jsonl .parquet).")
 ]
-DatasetPath = Annotated[str, typer.Argument(metavar="DATASET", help="Folder or URL of a dataset.")]
 
 
 @app.command(
@@ -130,9 +131,7 @@ def query(
     sql: Annotated[str, typer.Argument(metavar="SQL", help="DuckDB over videos, shots, tracks, frames.")],
     form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
     output: Annotated[str | None, typer.Option("-o", "--output", help="A file; parquet needs one.")] = None,
-    version: Annotated[
-        int | None, typer.Option(help="As the dataset was; `latentreel history` lists versions.")
-    ] = None,
+    version: Version = None,
     storage_option: StorageOption = None,
     debug: Debug = False,
 ) -> None:
@@ -155,6 +154,7 @@ def render(
     resample: Annotated[
         str | None, typer.Option(metavar="60fps", help="Of a scene's track: the reconstruction alone, at this rate.")
     ] = None,
+    version: Version = None,
     storage_option: StorageOption = None,
     debug: Debug = False,
 ) -> None:
@@ -163,32 +163,9 @@ def render(
 
     fps = None if resample is None else _frames_per_second(resample)
     options = storage_options(storage_option)
-    exit_with(lambda: job(dataset, track, output=output, resample_fps=fps, storage_options=options), debug)
-
-
-@app.command(epilog="Example:  latentreel status dataset")
-def status(dataset: DatasetPath, storage_option: StorageOption = None, debug: Debug = False) -> None:
-    """Films by their fate, the reasons of quarantine, and sizes."""
-    from jobs.status import status as job
-
-    options = storage_options(storage_option)
-    exit_with(lambda: job(dataset, storage_options=options), debug)
-
-
-@app.command(epilog="Example:  latentreel retry dataset")
-def retry(
-    dataset: DatasetPath,
-    videos: Annotated[
-        list[str] | None, typer.Argument(metavar="[VIDEO...]", help="Ids or files; default: all.")
-    ] = None,
-    storage_option: StorageOption = None,
-    debug: Debug = False,
-) -> None:
-    """Clears quarantined films, so that the next `invert` tries them again."""
-    from jobs.retry import retry as job
-
-    options = storage_options(storage_option)
-    exit_with(lambda: job(dataset, tuple(videos or ()), storage_options=options), debug)
+    exit_with(
+        lambda: job(dataset, track, output=output, resample_fps=fps, version=version, storage_options=options), debug
+    )
 
 
 @app.command(epilog="Example:  latentreel demo -o demo")

@@ -37,12 +37,14 @@ def render(
     *,
     output: str,
     resample_fps: float | None = None,
+    version: int | None = None,
     storage_options: Mapping[str, str] | None = None,
 ) -> int:
     """Writes OUTPUT, whole or not at all. Gives the exit code; 1 when films are missing from a contact sheet.
 
     Takes: `track`: a track's id, or an end of it that only one track has; None: all tracks, as a contact sheet;
-    `resample_fps`: of a track that was inverted as a scene, its reconstruction alone, at another rate than the film's.
+    `resample_fps`: of a track that was inverted as a scene, its reconstruction alone, at another rate than the film's;
+    `version`: of the dataset; None: the newest.
     Raises: WrongUse for a place or a track that will not do, and for a film that is gone; BadInput or Interrupted when
     it does not decode.
     """
@@ -50,7 +52,7 @@ def render(
     _check_name(target, track)
     if resample_fps is not None and track is None:
         raise WrongUse("--resample: a sheet shows frames of the film; name a track, and an .mp4 for it")
-    opened = open_dataset(dataset, storage_options)
+    opened = open_dataset(dataset, storage_options, version=version)
     _check_place(target, dataset)
     try:
         if track is None:

@@ -10,9 +10,9 @@ from pipeline.read import Dataset, open_dataset
 from schemas.tables import TABLES
 
 
-def status(dataset: str, *, storage_options: Mapping[str, str] | None = None) -> int:
-    """Prints what the dataset holds. Gives the exit code, 1 where films are quarantined."""
-    opened = open_dataset(dataset, storage_options)
+def status(dataset: str, *, version: int | None = None, storage_options: Mapping[str, str] | None = None) -> int:
+    """Prints what the dataset holds, or held at a version. Gives the exit code, 1 where films are quarantined."""
+    opened = open_dataset(dataset, storage_options, version=version)
     console = Console(highlight=False)
     properties = opened.properties
     console.print(

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 
 from pipeline.data_files import DataFile
 from pipeline.final_files import FinalFile
-from pipeline.tables import PINS, WHAT, Tables
+from pipeline.tables import KEPT_FROM, PINS, WHAT, Tables
 from schemas.errors import Interrupted
 from schemas.tables import PARTITION_BY, StoredName, TableName
 
@@ -37,22 +37,34 @@ class Change:
 
 
 def commit(
-    tables: Tables, name: StoredName, change_of: Callable[[DeltaTable], Change | None], *, pins: Pins | None = None
+    tables: Tables,
+    name: StoredName,
+    change_of: Callable[[DeltaTable], Change | None],
+    *,
+    pins: Pins | None = None,
+    kept_from: Pins | None = None,
 ) -> int:
     """Commits what `change_of` makes of the newest version. Gives the version that holds it.
 
     Takes: `change_of` gives None where nothing is to be done; it is asked again whenever somebody else was faster.
-        `pins`, for `videos`: the versions of other tables that the change relies on.
+        `pins`, for `videos`: the versions of other tables that the change relies on; `kept_from`: the oldest versions
+        of the tables that keep their files.
     Raises: CommitFailedError, OSError and deltalake's errors where the storage refuses.
     """
     while True:
         table = tables.open(name)
-        change = change_of(table)
+        try:
+            change = change_of(table)
+        except FileNotFoundError:  # compacted away and vacuumed while it was read
+            if tables.open(name).version() == table.version():
+                raise
+            continue
         if change is None:
             return int(table.version())
         metadata: dict[str, Any] = {WHAT: change.what}
         if name == "videos":
             metadata[PINS] = _later(tables.pins(table.version()), pins or {})
+            metadata[KEPT_FROM] = _later(tables.kept_from(table.version()), kept_from or {})
         try:
             table.create_write_transaction(
                 _actions(change),
@@ -64,6 +76,8 @@ def commit(
                     max_commit_retries=0,  # a retry would commit what was decided on an older version
                     app_transactions=[Transaction(app, done) for app, done in change.transactions.items()],
                 ),
+                # Delta would drop log entries of a month ago, which may be what a version of a minute ago relies on.
+                post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
             )
         except CommitFailedError:
             if tables.open(name).version() == table.version():

@@ -16,6 +16,9 @@ from schemas.tables import SCHEMAS, StoredName
 
 ROWS_PER_GROUP = 256  # 4.7 MB of float16 latents at 1024 px: what one window of a training run reads
 SMALL_ROWS_PER_GROUP = 65_536  # of the other tables: a million tracks are read by all cores
+# zstd sees one page. In pages of 1 MB, 28 frames, latents are 2 % larger (0.690 against 0.677 of raw float16), in pages
+# of 256 kB 12 %; above 4 MB nothing is gained. A window reads its row group anyway.
+PAGE_BYTES = 4 * 2**20
 FILE_BYTES_MAX = 128 * 2**20  # a track never crosses a file, so a film's file may end a little above
 
 
@@ -39,10 +42,33 @@ def write_frames(store: Store, video_id: str, tracks: Iterable[pa.Table]) -> lis
 
 def write_rows(store: Store, table: StoredName, rows: pa.Table) -> list[FinalFile]:
     """Rows of a table without partitions, in the order given. A file of one film is named for it."""
-    buffer = io.BytesIO()
-    pq.write_table(rows, buffer, row_group_size=SMALL_ROWS_PER_GROUP, **_encoding(rows.schema))
-    films = rows["video_id"].unique()
-    return [_put(store, table, buffer.getvalue(), {}, stem=films[0].as_py() if len(films) == 1 else "part")]
+    return [write_merged(store, table, [rows])]
+
+
+def write_merged(store: Store, table: StoredName, rows: Iterable[pa.Table]) -> FinalFile:
+    """The same for rows that come a few at a time: the same rows give the same file."""
+    buffer, films = io.BytesIO(), set()
+    with pq.ParquetWriter(buffer, SCHEMAS[table], **_encoding(SCHEMAS[table])) as writer:
+        for group in _groups(rows):
+            writer.write_table(group, SMALL_ROWS_PER_GROUP)
+            films |= {group["video_id"][0].as_py(), group["video_id"][-1].as_py()}
+    return _put(store, table, buffer.getvalue(), {}, stem=films.pop() if len(films) == 1 else "part")
+
+
+def _groups(rows: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Full row groups, and one with the rest."""
+    waiting: list[pa.Table] = []
+    n_waiting = 0
+    for some in rows:
+        waiting.append(some)
+        n_waiting += some.num_rows
+        while n_waiting >= SMALL_ROWS_PER_GROUP:
+            joined = pa.concat_tables(waiting)
+            yield joined.slice(0, SMALL_ROWS_PER_GROUP).combine_chunks()
+            waiting = [joined.slice(SMALL_ROWS_PER_GROUP)]
+            n_waiting -= SMALL_ROWS_PER_GROUP
+    if n_waiting:
+        yield pa.concat_tables(waiting).combine_chunks()
 
 
 def _frame_files(tracks: Iterable[pa.Table]) -> Iterator[bytes]:
@@ -95,6 +121,7 @@ def _encoding(schema: pa.Schema) -> dict[str, Any]:
         "use_dictionary": [f.name for f in schema if f.type == pa.string()],
         "column_encoding": dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
         "write_page_index": True,
+        "data_page_size": PAGE_BYTES,
     }
 
 

@@ -8,24 +8,32 @@ Written in order of time, with what a crash leaves behind:
                     removed by the next run over it; rows of replaced films in the other tables are swept by vacuum
 """
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+from deltalake.exceptions import DeltaError
 
 from pipeline.assemble import assemble_tracks, shot_rows, track_rows
 from pipeline.attempts import Attempts
 from pipeline.commit import Pins, app_id, append_once
+from pipeline.compact import compact
 from pipeline.final_files import FinalFile, write_frames, write_rows
 from pipeline.rewrite import commit_video, sweep
 from pipeline.staging import Cut, Staging
 from pipeline.store import Store
 from pipeline.tables import Tables
+from schemas.errors import LatentreelError
 from schemas.job import Input, Job
 from schemas.outcomes import ErrorRow, Status
 from schemas.tables import VIDEOS, TableName
+
+# Commits to `videos` between two compactions of the small tables. A reader opens at most so many small files; a merge
+# rewrites less than one file of 64 MB a table beside what has come, which is 250 kB a film: nothing beside its latents.
+TIDY_EVERY = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,11 +123,20 @@ def _append(job: Job, table: TableName, task: Input, files: list[FinalFile]) -> 
     return append_once(tables, table, files, app=app, generation=job.generation, what=f"rows of {task.uri}")
 
 
+def _tidy(tables: Tables, version: int) -> None:
+    """Now and then merges the small files that films leave in the small tables. The film is committed already."""
+    if version % TIDY_EVERY == 0:
+        try:
+            compact(tables, ("shots", "tracks", "videos"))
+        except (OSError, DeltaError, LatentreelError, pa.ArrowException) as err:
+            logging.getLogger(__name__).warning("%s is not compacted (%s); it is whole", tables.root, err)
+
+
 def _commit_video(task: Input, job: Job, row: pa.Table, what: str, pins: Pins) -> None:
     tables = Tables(job.dataset, job.storage_options)
     if task.replaces:
         what += " in place of its former content"
-    commit_video(
+    version = commit_video(
         tables,
         row,
         config_id=job.config_id,
@@ -130,6 +147,7 @@ def _commit_video(task: Input, job: Job, row: pa.Table, what: str, pins: Pins) -
     )
     if task.replaces:
         sweep(tables, task.replaces, config_id=job.config_id)
+    _tidy(tables, version)
 
 
 def _video_row(task: Input, job: Job, fate: Fate, cut: Cut | None) -> pa.Table:

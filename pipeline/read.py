@@ -87,7 +87,10 @@ class Dataset:
 
     def size(self, name: TableName) -> tuple[int, int, int]:
         """Version, number of files and their bytes."""
-        return self.tables.size(name)
+        version = self._versions[name]
+        files = self.files(name)
+        newest = self.tables.open(name).version() if version is None else version
+        return newest, len(files), sum(file.size for file in files)
 
     def track(self, track_id: str) -> NDArray[np.float32]:
         """W+ of one track, (T, num_ws, w_dim), in the order of its frames. Raises: WrongUse for an unknown track."""
@@ -151,7 +154,9 @@ def open_dataset(path: str, storage_options: Mapping[str, str] | None = None, *,
     """Takes: a folder or URL; `storage_options` of an object store under delta-rs' names, as AWS_ACCESS_KEY_ID, over
     what the environment says; a version that `latentreel history` lists, default the newest.
 
-    Raises: WrongUse when there is no dataset at the path, or no such version.
+    Raises: WrongUse when there is no dataset at the path, no such version, or its files were vacuumed.
     """
     tables = open_tables(path, storage_options)
+    if version is not None:
+        tables.refuse_vacuumed(version)
     return Dataset(tables, tables.open("videos", version).version())

@@ -21,8 +21,11 @@ from schemas.tables import SCHEMAS, TABLES, TableName
 
 def commit_video(
     tables: Tables, row: pa.Table, *, config_id: str, generation: int, replaces: Iterable[str], what: str, pins: Pins
-) -> None:
-    """Adds a film's row to `videos` once, and takes the rows of the films that it replaces out, in the same commit."""
+) -> int:
+    """Adds a film's row to `videos` once, and takes the rows of the films that it replaces out, in the same commit.
+
+    Gives a version that holds it.
+    """
     video_id = row["video_id"][0].as_py()
     app = app_id("videos", video_id, config_id)
     added = write_rows(tables.store, "videos", row)
@@ -34,29 +37,40 @@ def commit_video(
         undone = {app_id("videos", old, config_id): 0 for old in replaces}
         return Change(what=what, adds=[*added, *kept], removes=removes, transactions={app: generation, **undone})
 
-    commit(tables, "videos", change_of, pins=pins)
+    return commit(tables, "videos", change_of, pins=pins)
 
 
 def drop_films(tables: Tables, video_ids: Iterable[str], *, config_id: str, what: str) -> None:
     """Takes films out of the dataset, and the marks that they are committed: they may come again."""
     names = set(video_ids)
-    _take_out(tables, "videos", names, config_id, what)
+    commit(tables, "videos", lambda table: _taken_out(tables, "videos", table, names, config_id, what))
     sweep(tables, names, config_id=config_id)
 
 
-def sweep(tables: Tables, video_ids: Iterable[str], *, config_id: str) -> set[str]:
-    """Takes out what is left of films that have no row in `videos`. Gives those it swept.
+def sweep(tables: Tables, video_ids: Iterable[str], *, config_id: str) -> None:
+    """Takes out what is left of films that have no row in `videos`.
 
-    A film that is being worked on has staged files until its row is there: it is left alone.
-    Not promised: that a film is safe whose whole work begins and ends between the two looks of this function.
+    A film that is being worked on has staged files until its row is there: it is left alone. Each commit looks for
+    itself whether one has begun or ended.
+    Not promised: that rows stay of a film whose work begins after that look and comes to its commits before this one.
     """
-    at_work = set(tables.store.folders(f"_staging/{config_id}"))  # looked at first: what ends meanwhile has a row
-    names = set(video_ids) - at_work
-    names -= set(tables.read("videos", ["video_id"])["video_id"].to_pylist())
+    names = set(video_ids)
     for table in TABLES:
         if table != "videos" and names:
-            _take_out(tables, table, names, config_id, "swept what is left of films that are gone")
-    return names
+            _sweep(tables, table, names, config_id)
+
+
+def _sweep(tables: Tables, name: TableName, video_ids: set[str], config_id: str) -> None:
+    def alive() -> set[str]:
+        at_work = set(tables.store.folders(f"_staging/{config_id}"))  # looked at first: what ends meanwhile has a row
+        return video_ids & (at_work | films_in(tables, "videos"))
+
+    def change_of(table: DeltaTable) -> Change | None:
+        gone = video_ids - alive()
+        change = _taken_out(tables, name, table, gone, config_id, "swept what is left of films that are gone")
+        return change_of(table) if gone & alive() else change  # rewriting may have taken long
+
+    commit(tables, name, change_of)
 
 
 def rename_films(tables: Tables, uris: dict[str, str]) -> None:
@@ -76,13 +90,30 @@ def rename_films(tables: Tables, uris: dict[str, str]) -> None:
     commit(tables, "videos", change_of)
 
 
-def _take_out(tables: Tables, name: TableName, video_ids: set[str], config_id: str, what: str) -> None:
-    def change_of(table: DeltaTable) -> Change | None:
-        kept, removes = _without(tables, name, table, video_ids)
-        undone = {app_id(name, video_id, config_id): 0 for video_id in sorted(video_ids)}
-        return Change(what=what, adds=kept, removes=removes, transactions=undone) if removes else None
+def films_in(tables: Tables, name: TableName) -> set[str]:
+    """The films that have rows in the newest version of a table. Opens only files of more than one film."""
+    table = tables.open(name)
+    found: set[str] = set()
+    try:
+        for file in data_files(table):
+            if file.first_video is not None and file.first_video == file.last_video:
+                found.add(file.first_video)
+            else:
+                content = io.BytesIO(tables.store.read(f"{name}/{file.path}"))
+                found |= set(pq.read_table(content, columns=["video_id"])["video_id"].unique().to_pylist())
+    except FileNotFoundError:  # compacted away and vacuumed while it was read
+        if tables.open(name).version() == table.version():
+            raise
+        return films_in(tables, name)
+    return found
 
-    commit(tables, name, change_of)
+
+def _taken_out(
+    tables: Tables, name: TableName, table: DeltaTable, video_ids: set[str], config_id: str, what: str
+) -> Change | None:
+    kept, removes = _without(tables, name, table, video_ids)
+    undone = {app_id(name, video_id, config_id): 0 for video_id in sorted(video_ids)}
+    return Change(what=what, adds=kept, removes=removes, transactions=undone) if removes else None
 
 
 def _without(

@@ -20,6 +20,15 @@ from pipeline.storage_errors import code_of
 from pipeline.storage_options import open_filesystem
 
 
+@dataclass(frozen=True, kw_only=True)
+class StoredFile:
+    """A file as the store lists it."""
+
+    name: str  # below the root
+    size: int
+    modified_s: float  # since 1970, by the store's clock
+
+
 @dataclass(frozen=True)
 class Store:
     """Takes paths relative to `root`. Picklable: each worker opens its own connection."""
@@ -149,8 +158,33 @@ class Store:
             if path != self.path(folder) and not name.startswith("."):  # consoles mark a folder by an empty object
                 yield name, str(entry["type"])
 
+    def stored(self, folder: str) -> list[StoredFile]:
+        """All files below a folder, however deep, temporary ones too; none where the folder is absent."""
+        fs, root = self._fs_and_root
+        fs.invalidate_cache()
+        found = fs.find(self.path(folder), detail=True)
+        return [
+            StoredFile(name=name.removeprefix(f"{root}/"), size=int(info["size"]), modified_s=_modified_s(fs, info))
+            for name, info in sorted(found.items())
+        ]
+
+    def modified_s(self, name: str) -> float:
+        """When a file was last written. Raises: FileNotFoundError."""
+        fs, _ = self._fs_and_root
+        fs.invalidate_cache()
+        return _modified_s(fs, fs.info(self.path(name)))
+
+    def now_s(self, folder: str) -> float:
+        """The time by the clock that stamps the files, which need not be this machine's."""
+        probe = f"{folder}/.clock.{uuid.uuid4().hex}.tmp"  # named as other temporary files, should this process die
+        self.write(probe, b"")
+        try:
+            return self.modified_s(probe)
+        finally:
+            self.remove(probe)
+
     def remove(self, name: str) -> None:
-        """One file; nothing happens where there is none."""
+        """Nothing happens where there is none: another process may have been faster."""
         with suppress(FileNotFoundError):
             self._fs_and_root[0].rm_file(self.path(name))
 
@@ -158,3 +192,10 @@ class Store:
         """Nothing happens where there is none: another process may have been faster."""
         with suppress(FileNotFoundError):
             self._fs_and_root[0].rm(self.path(folder), recursive=True)
+
+
+def _modified_s(fs: Any, info: dict[str, Any]) -> float:
+    if "mtime" in info:
+        return float(info["mtime"])  # local folders
+    moment = info.get("LastModified") or fs.modified(info["name"])  # S3's listings say it; others are asked
+    return float(moment.timestamp())

@@ -1,6 +1,5 @@
 """The dataset's four Delta tables, opened: at which version, with which files, made with what."""
 
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,6 +10,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from pydantic import ValidationError
 
 from pipeline.data_files import DataFile, data_files
+from pipeline.log import read_entry
 from pipeline.storage_errors import as_wrong_use
 from pipeline.storage_options import Options, checked_options, delta_options
 from pipeline.store import Store
@@ -18,7 +18,8 @@ from schemas.config import Config
 from schemas.errors import WrongUse
 from schemas.tables import SCHEMAS, TABLES, StoredName, TableName
 
-WHAT, PINS = "latentreel.what", "latentreel.pins"  # in the log's entry of a commit: see pipeline/commit.py
+# In the log's entry of a commit: see pipeline/commit.py.
+WHAT, PINS, KEPT_FROM = "latentreel.what", "latentreel.pins", "latentreel.kept_from"
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,15 @@ class Tables:
         return delta_options(self.root, self.storage_options)
 
     def open(self, name: StoredName, version: int | None = None) -> DeltaTable:
-        """Raises: WrongUse for a version that is not there (any more)."""
+        """Raises: WrongUse for a version that is not there (any more), and for a log that is torn."""
         try:
             return DeltaTable(self.uri(name), version=version, storage_options=self.delta_options)
         except (DeltaError, TableNotFoundError, OSError) as err:
+            if version is None and isinstance(err, DeltaError) and not isinstance(err, TableNotFoundError):
+                raise WrongUse(
+                    f"{self.root}: the log of its table {name} is torn ({str(err).splitlines()[0]}); put the newest "
+                    f"files of {self.uri(name)}/_delta_log back from a copy"
+                ) from err
             if version is None:
                 raise
             raise WrongUse(
@@ -66,21 +72,31 @@ class Tables:
 
         Not promised: all of them, or any. A dataset without films has none; another program's commit names none.
         """
-        name = f"videos/_delta_log/{version:020d}.json"
-        if not self.store.exists(name):
-            return {}
-        for line in self.store.read(name).splitlines():
-            entry = json.loads(line)
-            if "commitInfo" in entry:
-                found: dict[TableName, int] = entry["commitInfo"].get(PINS, {})
+        entry = read_entry(self.store, "videos", version)
+        found: dict[TableName, int] = entry.info.get(PINS, {}) if entry else {}
+        return found
+
+    def kept_from(self, version: int) -> dict[TableName, int]:
+        """The oldest version of each table whose files `latentreel vacuum` had left when `videos` came to this version.
+
+        Each of our commits hands it on; those of other programs are passed over.
+        """
+        while entry := read_entry(self.store, "videos", version):
+            if KEPT_FROM in entry.info:
+                found: dict[TableName, int] = entry.info[KEPT_FROM]
                 return found
+            version -= 1
         return {}
 
-    def size(self, name: TableName) -> tuple[int, int, int]:
-        """Version, number of files and their bytes, of the newest version."""
-        table = self.open(name)
-        files = pa.table(table.get_add_actions(flatten=True))
-        return table.version(), files.num_rows, sum(files["size_bytes"].to_pylist())
+    def refuse_vacuumed(self, version: int) -> None:
+        """Raises: WrongUse for a version of the dataset that has lost files."""
+        versions: dict[TableName, int] = {**self.pins(version), "videos": version}
+        kept_from = self.kept_from(self.open("videos").version())
+        if any(name in kept_from and versions[name] < kept_from[name] for name in versions):
+            raise WrongUse(
+                f"{self.root}: version {version} was vacuumed, its files are gone; `latentreel history {self.root}` "
+                "lists the versions that can be read"
+            )
 
     def files(self, name: TableName, version: int | None = None) -> list[DataFile]:
         """The files of a version.
@@ -93,7 +109,13 @@ class Tables:
 
     def read(self, name: StoredName, columns: list[str] | None = None, *, only: ds.Expression = None) -> pa.Table:
         """Rows of the newest version, all of them in memory."""
-        return self.open(name).to_pyarrow_dataset().to_table(columns=columns, filter=only)
+        table = self.open(name)
+        try:
+            return table.to_pyarrow_dataset().to_table(columns=columns, filter=only)
+        except FileNotFoundError:  # compacted away and vacuumed while it was read
+            if self.open(name).version() == table.version():
+                raise
+            return self.read(name, columns, only=only)
 
     def uri(self, name: StoredName) -> str:
         return f"{self.root.rstrip('/')}/{name}"

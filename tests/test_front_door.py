@@ -13,12 +13,14 @@ import latentreel
 from jobs.cli import app
 
 OPTIONS = {
+    "compact": {"dataset", "storage-option", "debug", "help"},
     "demo": {"output", "debug", "help"},
     "emotion train": {"faces", "output", "crop-margin", "set", "device", "debug", "help"},
     "encoder train": {"generator", "output", "pictures", "seed", "set", "device", "debug", "help"},
     "generator fit": {
         "source", "output", "objective", "set", "pace", "device", "px", "frame-stride", "debug", "help",
     },
+    "history": {"dataset", "limit", "storage-option", "debug", "help"},
     "ingest": {
         "dataset", "sources", "watch", "every", "prune", "workers", "device", "address",
         "storage-option", "debug", "help",
@@ -31,9 +33,10 @@ OPTIONS = {
     "puppets render": {"output", "seed", "seconds", "width", "height", "fps", "debug", "help"},
     "puppets sample": {"folder", "debug", "help"},
     "query": {"dataset", "sql", "format", "output", "version", "storage-option", "debug", "help"},
-    "render": {"resample", "dataset", "track", "output", "storage-option", "debug", "help"},
+    "render": {"resample", "version", "dataset", "track", "output", "storage-option", "debug", "help"},
     "retry": {"dataset", "videos", "storage-option", "debug", "help"},
-    "status": {"dataset", "storage-option", "debug", "help"},
+    "status": {"dataset", "version", "storage-option", "debug", "help"},
+    "vacuum": {"dataset", "older-than", "dry-run", "storage-option", "debug", "help"},
 }  # fmt: skip
 
 
