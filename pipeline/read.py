@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
@@ -13,10 +13,16 @@ from numpy.typing import NDArray
 from operators.inversion.scene_path import ScenePath
 from pipeline.data_files import DataFile
 from pipeline.export import Form, export
+from pipeline.frame_files import wanted_files, wanted_tracks
 from pipeline.tables import Tables, open_tables
 from pipeline.views import Views
 from schemas.errors import WrongUse
 from schemas.tables import TABLES, TableName
+
+if TYPE_CHECKING:
+    import ray.data
+
+    from pipeline.windows import Windows
 
 
 @dataclass(frozen=True)
@@ -107,8 +113,68 @@ class Dataset:
         knots = rows.filter(rows["knot"])
         return ScenePath(pts_us=knots["pts_us"].to_numpy(), w_KLD=self._latents(knots))
 
+    def windows(
+        self,
+        length: int = 25,
+        stride: int | None = None,
+        where: str | None = None,
+        *,
+        seed: int = 0,
+        shuffle: bool = True,
+        filled: bool = False,
+        epochs: int | None = 1,
+        rank: int | None = None,
+        world_size: int | None = None,
+        columns: tuple[str, ...] = (),
+    ) -> "Windows":
+        """Frames in a row, for training: a torch IterableDataset that gives every window once per epoch.
+
+        Takes: length and stride in frames (stride None: as length); where, a condition over the columns of `tracks`, in
+            SQL; filled, to keep frames that the finder missed and the tracker filled in; epochs, None for no end; rank
+            and world_size, None for torch.distributed's or the environment's; columns, more of `frames`.
+        Gives: see `pipeline.windows.Windows`, and docs/reading.md for loaders. No window crosses a shot, a track or a
+            gap. A run of frames has windows at its first frame and every `stride` after it.
+        Raises: WrongUse for values that cannot be, and as `sql`.
+        """
+        from pipeline.windows import WindowOptions, Windows, WindowSource
+
+        stride = length if stride is None else stride
+        options = WindowOptions(
+            length=length,
+            stride=stride,
+            seed=seed,
+            shuffle=shuffle,
+            filled=filled,
+            epochs=epochs,
+            columns=tuple(columns),
+        )
+        source = WindowSource(
+            root=self.tables.root,
+            storage_options=self.tables.storage_options,
+            version=self.version,
+            files=self._wanted_files(where),
+            where=where,
+            num_ws=int(self.properties["num_ws"]),
+            w_dim=int(self.properties["w_dim"]),
+        )
+        return Windows(source, options, rank=rank, world_size=world_size)
+
+    def ray(self, where: str | None = None) -> "ray.data.Dataset":
+        """Rows of `frames` as a Ray Dataset, `w` as a tensor (num_ws, w_dim). Takes: a condition as `windows` does.
+
+        Not promised: an order.
+        """
+        from pipeline.ray_frames import ray_frames
+
+        widths = (int(self.properties[name]) for name in ("num_ws", "w_dim"))
+        return ray_frames(self._wanted_files(where), self.tables.store, *widths)
+
+    def _wanted_files(self, where: str | None) -> pa.Table:
+        chosen = None if where is None else self.sql(wanted_tracks(where)).to_arrow_table()
+        return wanted_files(self.files("frames"), chosen)
+
     def _rows_of(self, track_id: str, columns: list[str]) -> pa.Table:
-        import pyarrow.dataset as ds  # noqa: PLC0415  # loads pandas, 1.5 s that a question in SQL does without
+        import pyarrow.dataset as ds  # loads pandas, 1.5 s that a question in SQL does without
 
         video_id = track_id.split("-", maxsplit=1)[0]
         files = [f"frames/{file.path}" for file in self.files("frames") if file.partition["video_id"] == video_id]
