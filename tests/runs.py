@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from typer.testing import CliRunner
 
+from jobs.cli import app
+from jobs.exit_codes import settings
+from jobs.invert import InvertOptions, describe_job
+from pipeline.create_tables import open_or_create
+from pipeline.finalise import finalise
 from pipeline.read import open_dataset
 from schemas.tables import TABLES
+from tests.without_engine import input_of, work_without_engine
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -38,6 +45,25 @@ def run_command(*words: str | Path, **options: Any) -> "subprocess.CompletedProc
     return subprocess.run(
         command(*words), check=False, capture_output=True, text=True, env=environment, timeout=300, **options
     )
+
+
+def run_here(*words: str | Path) -> "subprocess.CompletedProcess[str]":
+    """The same in this process: its imports are done. One at a time."""
+    done = CliRunner().invoke(app, list(map(str, words)), env={"COLUMNS": "200"})
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
+
+
+def make_undisturbed(films: list[Path], dataset: Path) -> Path:
+    """A dataset made in one process, one stage after the other, without Ray: what every other way has to equal."""
+    options = InvertOptions(sources=tuple(map(str, films)), dataset=str(dataset), overrides=settings(list(FAST[1::2])))
+    job, canonical = describe_job(options)
+    open_or_create(job, canonical, anew=False)
+    for film in map(input_of, films):
+        work_without_engine(film, job)
+        assert finalise(film, job).status == "committed"
+    return dataset
 
 
 def rows(dataset: Path) -> dict[str, pa.Table]:
