@@ -112,7 +112,9 @@ def engine(address: str | None, *, cpus: int | None = None) -> Iterator[None]:
 
 def _no_cluster(address: str | None, err: ConnectionError) -> str:
     if "AuthenticationError" in str(err):  # Ray names the cause in the text alone
-        return f"the Ray cluster at {address} asks for a token; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to its token"
+        return (
+            f"the Ray cluster at {address} asks for a token; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to its token"
+        )
     return f"no Ray cluster answers at {address}; start one with `ray start --head`, or leave --address out"
 
 

@@ -72,7 +72,7 @@ def undisturbed(movie: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def films(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Three short films, a face in each. With more than one at work, a worker that dies costs none of them an attempt."""
+    """Three short films, a face in each. Where more than one is at work, a worker that dies costs none an attempt."""
     folder = tmp_path_factory.mktemp("films")
     found = [folder / f"{name}.mp4" for name in "abc"]
     for i, path in enumerate(found):
