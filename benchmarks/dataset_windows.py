@@ -2,10 +2,10 @@
 
     python -m benchmarks.dataset_windows
 
-Latents of StyleGAN2's size (18 x 512) on smooth tracks between real W+ codes where the folder `shared` has them, seeded
-random walks otherwise. Both readers take the same files, which the operating system holds in memory, in turns in one
-run. pyarrow reads the column `w` in order, by `ParquetFile.iter_batches` and by a dataset's scanner with its threads, and
-the faster one counts. Target: windows at 70 % of that or more; the memory of a worker the same for four times the films.
+Latents of StyleGAN2's size (18 x 512) on smooth tracks between real W+ codes where the folder `shared` has them, between
+random ones otherwise. All readers take the same files, which the operating system holds in memory, in turns in one run.
+pyarrow reads the column `w` in order, by `ParquetFile.iter_batches` and by a dataset's scanner with its threads, and the
+faster one counts. Target: windows at 70 % of that or more; the memory of a worker the same for four times the films.
 """
 
 import multiprocessing
@@ -13,19 +13,22 @@ import re
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, default_collate
 
 from benchmarks.machine import describe_machine
 from pipeline.create_tables import open_or_create
 from pipeline.read import Dataset, open_dataset
+from pipeline.window_batches import collate
 from tests import builders
 from tests.datasets import KnownFilm, KnownTrack, commit_film
 
@@ -72,7 +75,8 @@ def _smooth_track(n_frames: int, rng: np.random.Generator) -> NDArray[np.float32
     left = left.astype(int) % 4
     ease_T11 = (part**2 * (3 - 2 * part))[:, None, None]
     w_TLD = knots_KLD[left] * (1 - ease_T11) + knots_KLD[(left + 1) % 4] * ease_T11
-    return w_TLD.astype(np.float32)
+    found: NDArray[np.float32] = w_TLD.astype(np.float32)
+    return found
 
 
 def _rates(dataset: Dataset) -> None:
@@ -85,7 +89,8 @@ def _rates(dataset: Dataset) -> None:
     readers = {
         "iter_batches, in order": lambda epoch: _iter_batches(paths),
         "dataset scanner": lambda epoch: _scan(paths),
-        "random windows, 2 workers": lambda epoch: _random_windows(dataset, epoch),
+        "random windows, torch's collate": lambda epoch: _random_windows(dataset, epoch, default_collate),
+        "random windows, 2 workers": lambda epoch: _random_windows(dataset, epoch, collate),
     }
     rates: dict[str, list[float]] = {name: [] for name in readers}
     for round_ in range(ROUNDS + 1):
@@ -94,10 +99,10 @@ def _rates(dataset: Dataset) -> None:
             n = read(round_)
             if round_:  # the first fills the caches
                 rates[name].append(n / (time.perf_counter() - started))
-    ratios = [window / max(others) for *others, window in zip(*rates.values(), strict=True)]
+    ratios = [window / max(batches, scan) for batches, scan, _, window in zip(*rates.values(), strict=True)]
     for name, found in rates.items():
-        print(f"{name:28} {statistics.median(found):8.0f} frames/s ({min(found):.0f} to {max(found):.0f})")
-    print(f"windows / faster of the two  {statistics.median(ratios):8.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+        print(f"{name:32} {statistics.median(found):8.0f} frames/s ({min(found):.0f} to {max(found):.0f})")
+    print(f"windows / faster of the two      {statistics.median(ratios):8.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
 
 
 def _iter_batches(paths: list[str]) -> int:
@@ -108,11 +113,12 @@ def _scan(paths: list[str]) -> int:
     return sum(batch.num_rows for batch in ds.dataset(paths).to_batches(columns=["w"]))
 
 
-def _random_windows(dataset: Dataset, epoch: int) -> int:
+def _random_windows(dataset: Dataset, epoch: int, collate_fn: Callable[[Any], Any]) -> int:
     """With the workers' start and end, as a training run pays them once per epoch."""
     windows = dataset.windows(25)
     windows.set_epoch(epoch)
-    return sum(batch["pts_us"].numel() for batch in DataLoader(windows, batch_size=16, num_workers=2))
+    loader = DataLoader(windows, batch_size=16, num_workers=2, collate_fn=collate_fn)
+    return sum(batch["w"].shape[0] * batch["w"].shape[1] for batch in loader)
 
 
 class _Watched(IterableDataset[int]):
@@ -130,17 +136,19 @@ def _memory(*datasets: Dataset) -> None:
     """Each in a process of its own, which has read nothing before."""
     peaks = []
     for dataset in datasets:
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            start_mb, peak_mb = pool.apply(_peak_mb, (dataset.tables.root,))
+        # Not multiprocessing's Pool: its processes may not start the loader's
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            start_mb, peak_mb = pool.submit(_peak_mb, dataset.tables.root).result()
         n_rows = sum(file.n_rows for file in dataset.files("frames"))
         print(f"a worker on {n_rows:6} frames: {peak_mb:.0f} MB at most, {start_mb:.0f} MB at its first window")
         peaks.append(peak_mb)
-    print(f"memory, four times the films {peaks[1] / peaks[0]:8.2f}")
+    print(f"memory, four times the films     {peaks[1] / peaks[0]:8.2f}")
 
 
 def _peak_mb(root: str) -> tuple[float, float]:
     """Of the worker that needs most: at its first window and at any time."""
-    seen = [int(kb) / 1000 for kb in DataLoader(_Watched(root), batch_size=None, num_workers=2)]
+    loader: DataLoader[int] = DataLoader(_Watched(root), batch_size=None, num_workers=2)
+    seen = [int(kb) / 1000 for kb in loader]
     return seen[0], max(seen)
 
 

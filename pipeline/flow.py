@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.rows import pack, unpack
 from pipeline.stages import CutVideo, FindFaces, InvertAndStage
+from schemas.errors import WrongUse
 from schemas.job import Input, Job
 from schemas.outcomes import ErrorRow, Note, Postponed, Receipt
 
@@ -73,22 +74,29 @@ def _cpu_share(pools: Pools) -> float:
 
 @contextmanager
 def engine(address: str | None, *, cpus: int | None = None) -> Iterator[None]:
-    """Ray, started here or joined at `address`, quiet and with the settings that the flow relies on."""
+    """Ray, started here or joined at `address`, quiet and with the settings that the flow relies on.
+
+    Raises: WrongUse when no cluster answers at the address, or it wants a token.
+    """
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its C++ half warns about what is handled here …
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # new behaviour; the old one only warns
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody, by no process for it
     # The retry options have no other way in until Ray 2.64, which pyproject.toml excludes for that reason.
     warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
     import ray
     from ray.data import DataContext
 
     with _silent_stderr():  # … and then says that it was told not to
-        ray.init(
-            address=address,
-            num_cpus=None if address else cpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        try:
+            ray.init(
+                address=address or "local",  # None would join whatever Ray was last started on this machine
+                num_cpus=None if address else cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except ConnectionError as err:
+            raise WrongUse(_no_cluster(address, err)) from err
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = DataContext.get_current()
@@ -100,6 +108,14 @@ def engine(address: str | None, *, cpus: int | None = None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _no_cluster(address: str | None, err: ConnectionError) -> str:
+    if "AuthenticationError" in str(err):  # Ray names the cause in the text alone
+        return (
+            f"the Ray cluster at {address} asks for a token; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to its token"
+        )
+    return f"no Ray cluster answers at {address}; start one with `ray start --head`, or leave --address out"
 
 
 @contextmanager

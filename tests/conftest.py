@@ -8,17 +8,16 @@ from typing import Any
 
 import pytest
 
-from tests.astronaut import write_astronaut_movie
-from tests.runs import FAST, Run, run_command
+from tests import ray_cluster
+from tests.astronaut import write_astronaut_movie, write_short_take
+from tests.runs import Run, make_undisturbed, run_command
 from tests.s3_server import S3Server, s3_server, without_aws
 
 REPO = Path(__file__).resolve().parent.parent
 
-# Ray's workers would step back behind every other process (niceness 15), and starve where the machine is busy.
-os.environ.setdefault("RAY_worker_niceness", "0")
-
-# What starts Ray, with a process for every stage: two of them at once would fight for two cores.
-_STARTS_RAY = re.compile(r"\bundisturbed\b|\bengine\(")
+# What needs Ray, with a process for every stage: two of them at once would fight for two cores. And what compares with
+# a dataset that these need too: it is made once a process.
+_NEEDS_RAY = re.compile(r"\bundisturbed(_films)?\b|\bray_address\b|\bengine\(")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -30,7 +29,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """
     from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-    with_ray = {path.name for path in (REPO / "tests").rglob("test_*.py") if _STARTS_RAY.search(path.read_text())}
+    with_ray = {path.name for path in (REPO / "tests").rglob("test_*.py") if _NEEDS_RAY.search(path.read_text())}
 
     class WholeFiles(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
         def _split_scope(self, nodeid: str) -> str:
@@ -69,12 +68,36 @@ def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(latentreel: Run, movie: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset made by one worker in one go: what every other way of making it has to equal."""
-    dataset = tmp_path_factory.mktemp("undisturbed") / "dataset"
-    done = latentreel("invert", movie, "-o", dataset, "--workers", "1", *FAST)
-    assert done.returncode == 0, done.stderr
-    return dataset
+def undisturbed(movie: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_undisturbed([movie], tmp_path_factory.mktemp("undisturbed") / "dataset")
+
+
+@pytest.fixture(scope="session")
+def films(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three short films, a face in each. Where more than one is at work, a worker that dies costs none an attempt."""
+    folder = tmp_path_factory.mktemp("films")
+    found = [folder / f"{name}.mp4" for name in "abc"]
+    for i, path in enumerate(found):
+        write_short_take(path, first_frame=12 * i)
+    return found
+
+
+@pytest.fixture(scope="session")
+def undisturbed_films(films: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_undisturbed(films, tmp_path_factory.mktemp("undisturbed") / "films")
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Any]:
+    """Ray, for all tests of this process."""
+    with ray_cluster.cluster() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def ray_address(cluster: Any) -> str:
+    """For `--address`."""
+    return str(cluster.address)
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from typer.testing import CliRunner
 
+from jobs.cli import app
+from jobs.describe_job import describe_job
+from jobs.exit_codes import settings
+from pipeline.create_tables import open_or_create
+from pipeline.finalise import finalise
 from pipeline.read import Dataset, open_dataset
+from schemas.config import load_config
 from schemas.tables import TABLES
+from tests.without_engine import input_of, work_without_engine
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -44,6 +52,24 @@ def run_command(
 
 def _opened(dataset: Path | Dataset) -> Dataset:
     return dataset if isinstance(dataset, Dataset) else open_dataset(str(dataset))
+
+
+def run_here(*words: str | Path) -> "subprocess.CompletedProcess[str]":
+    """The same in this process: its imports are done. One at a time."""
+    done = CliRunner().invoke(app, list(map(str, words)), env={"COLUMNS": "200"})
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
+
+
+def make_undisturbed(films: list[Path], dataset: Path) -> Path:
+    """A dataset made in one process, one stage after the other, without Ray: what every other way has to equal."""
+    job, canonical = describe_job(load_config(None, settings(list(FAST[1::2]))), str(dataset))
+    open_or_create(job, canonical, anew=False)
+    for film in map(input_of, films):
+        work_without_engine(film, job)
+        assert finalise(film, job).status == "committed"
+    return dataset
 
 
 def rows(dataset: Path | Dataset) -> dict[str, pa.Table]:

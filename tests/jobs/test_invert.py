@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from jobs.cli import app
 from pipeline.read import open_dataset
 from schemas.tables import TABLES
-from tests.runs import FAST, Run, data_files, rows
+from tests.runs import FAST, Run, data_files, rows, run_here
 
 
 def test_the_road_gives_queryable_latents(undisturbed: Path) -> None:
@@ -28,26 +28,29 @@ def test_the_road_gives_queryable_latents(undisturbed: Path) -> None:
     assert not (undisturbed / "_staging").exists() or not any((undisturbed / "_staging").rglob("*.parquet"))
 
 
-def test_a_second_run_changes_nothing(latentreel: Run, movie: Path, undisturbed: Path) -> None:
+def test_a_second_run_changes_nothing(movie: Path, undisturbed: Path) -> None:
     tables = open_dataset(str(undisturbed)).tables
     before = [tables.open(name).version() for name in TABLES]
-    done = latentreel("invert", movie, "-o", undisturbed, *FAST)
+    done = run_here("invert", movie, "-o", undisturbed, *FAST)
     assert done.returncode == 0, done.stderr
     assert "1 films are in" in done.stderr
     assert before == [tables.open(name).version() for name in TABLES]
 
 
-def test_bad_films_stop_nobody(latentreel: Run, movie: Path, undisturbed: Path, tmp_path: Path) -> None:
+def test_bad_films_stop_nobody(
+    latentreel: Run, movie: Path, undisturbed: Path, ray_address: str, tmp_path: Path
+) -> None:
     """One good film among a missing path, an unreadable file, a text file and a copy: exit code 1, each one named.
 
-    With two workers, and its rows and files are those that one worker makes of it alone.
+    With two workers, and its rows and files are those that one process makes of it without Ray.
     """
     (tmp_path / "text.mp4").write_text("this is no film\n")
     (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")  # unreadable, for root too
     (tmp_path / "empty").mkdir()
     shutil.copy(movie, tmp_path / "copy.mp4")
     bad = [tmp_path / name for name in ("gone.mp4", "loop.mp4", "text.mp4", "empty", "*.nope")]
-    done = latentreel("invert", *bad, movie, tmp_path / "copy.mp4", "-o", tmp_path / "d", "--workers", "2", *FAST)
+    films = (*bad, movie, tmp_path / "copy.mp4")
+    done = latentreel("invert", *films, "-o", tmp_path / "d", "--workers", "2", "--address", ray_address, *FAST)
     assert done.returncode == 1, done.stderr
     for path in bad:
         (line,) = [line for line in done.stderr.splitlines() if str(path) in line]
@@ -63,13 +66,13 @@ def test_bad_films_stop_nobody(latentreel: Run, movie: Path, undisturbed: Path, 
         assert ours[name].equals(theirs[name]), name
     assert data_files(tmp_path / "d") == data_files(undisturbed)
 
-    status = latentreel("status", tmp_path / "d")
+    status = run_here("status", tmp_path / "d")
     assert (status.returncode, "text.mp4" in status.stdout) == (1, True)
-    again = latentreel("invert", tmp_path / "text.mp4", "-o", tmp_path / "d", *FAST)
+    again = run_here("invert", tmp_path / "text.mp4", "-o", tmp_path / "d", *FAST)
     assert again.returncode == 1
     assert "quarantined by an earlier run" in again.stderr
-    assert latentreel("retry", tmp_path / "d").returncode == 0
-    assert latentreel("status", tmp_path / "d").returncode == 0
+    assert run_here("retry", tmp_path / "d").returncode == 0
+    assert run_here("status", tmp_path / "d").returncode == 0
 
 
 @pytest.mark.parametrize(

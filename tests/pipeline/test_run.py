@@ -55,7 +55,7 @@ class PassOn:
 
 @pytest.mark.faults
 def test_a_film_that_kills_its_worker_is_quarantined_and_stops_nobody(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ray_address: str
 ) -> None:
     monkeypatch.setattr(pipeline.flow, "CutVideo", CutOrDie)
     monkeypatch.setattr(pipeline.flow, "FindFaces", PassOn)
@@ -67,7 +67,7 @@ def test_a_film_that_kills_its_worker_is_quarantined_and_stops_nobody(
         todo.append(Input(uri=str(marker), video_id=f"{i:032x}", bytes=1))
     job, canonical = builders.job(str(tmp_path / "dataset"))
     open_or_create(job, canonical, anew=False)
-    with engine(None, cpus=2):
+    with engine(ray_address):
         summary = run(todo[:4], job, Pools(), Progress(todo, console=Console(quiet=True)))
         # Alone: among others a dying worker takes its neighbours' tries along, and how many is chance.
         summary.fates += run(todo[4:], job, Pools(), Progress(todo, console=Console(quiet=True))).fates
