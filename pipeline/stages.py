@@ -4,7 +4,7 @@ A stage never raises for the sake of one film: what goes wrong becomes an ErrorR
 results pass through. All state along time lives inside one call on one row, so a retry only recomputes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,9 +113,10 @@ class FindFaces:
     def _find(self, task: SegmentTask, at: Callable[[Stage], None]) -> Iterator[pa.Table]:
         staging, segment = _staging(self.job, task.input), task.segment
         staged = staging.read_parts(segment.segment_index)
-        if staged is not None and all(staging.has_part(part) for part in staged):
+        n_rows = {part: staging.part_rows(part) for part in staged or ()}
+        if staged is not None and None not in n_rows.values():
             yield pack(task.input.video_id, Note(video_id=task.input.video_id, n_faces=len(staged)))
-            yield from _receipts_of_staged(staging, segment, staged)
+            yield from _receipts_of_staged(staging.video_id, segment, n_rows)
             return
         at("faces")
         with local_copy(task.input, self.job.storage_options) as path:
@@ -135,7 +136,7 @@ class FindFaces:
             yield pack(task.input.video_id, _receipt(segment, n_parts=0, part=None, n_frames=0))
         for clip in clips:
             part, n = str(clip.track.key), clip.track.n_kept
-            if staging.has_part(part):
+            if staging.part_rows(part) is not None:
                 receipt = _receipt(segment, n_parts=len(clips), part=part, n_frames=n, reused=True)
                 yield pack(task.input.video_id, receipt)
             else:
@@ -249,9 +250,7 @@ def _receipt(segment: Segment, *, n_parts: int, part: str | None, n_frames: int,
     )
 
 
-def _receipts_of_staged(staging: Staging, segment: Segment, parts: list[str]) -> Iterator[pa.Table]:
-    names: list[str | None] = [*parts] or [None]
-    for part in names:
-        n_frames = 0 if part is None else staging.part_rows(part)
-        receipt = _receipt(segment, n_parts=len(parts), part=part, n_frames=n_frames, reused=True)
-        yield pack(staging.video_id, receipt)
+def _receipts_of_staged(video_id: str, segment: Segment, n_rows: Mapping[str, int | None]) -> Iterator[pa.Table]:
+    counts: list[tuple[str | None, int | None]] = [*n_rows.items()] or [(None, 0)]
+    for part, n_frames in counts:
+        yield pack(video_id, _receipt(segment, n_parts=len(n_rows), part=part, n_frames=n_frames or 0, reused=True))

@@ -29,6 +29,8 @@ PART = pa.schema(
     + [pa.field(name, pa.float32(), nullable=False) for name in SUMMED]
 )
 _META = b"latentreel"
+# What reading a file raises that a disk has damaged: we write them whole. Such a file counts as not staged.
+_TORN = (pa.ArrowInvalid, OSError, ValueError, KeyError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,10 @@ class Staging:
     def read_cut(self) -> Cut | None:
         if not self.store.exists(f"{self.folder}/cut.parquet"):
             return None
-        table, meta = self._read("cut.parquet")
+        try:
+            table, meta = self._read("cut.parquet")
+        except _TORN:
+            return None
         video = Video(**meta["video"], pts_us=table["pts_us"].to_numpy())
         return Cut(video=video, shots=tuple(Shot(**shot) for shot in meta["shots"]), n_segments=meta["n_segments"])
 
@@ -73,22 +78,38 @@ class Staging:
         name = f"{self.folder}/seg{segment_index:05d}.parts.json"
         if not self.store.exists(name):
             return None
-        names: list[str] = json.loads(self.store.read(name))
+        try:
+            names: list[str] = json.loads(self.store.read(name))
+        except _TORN:
+            return None
         return names
-
-    def has_part(self, part: str) -> bool:
-        return self.store.exists(f"{self.folder}/{part}.parquet")
 
     def write_part(self, clip: LatentClip) -> None:
         """The kept frames of a clip; its warm-up is dropped here."""
         self._write(f"{clip.track.key}.parquet", _rows(clip), {})
 
     def read_part(self, part: str, columns: list[str] | None = None) -> pa.Table:
-        return self._read(f"{part}.parquet", columns)[0]
+        """Raises: FileNotFoundError where it is not staged, or is torn: then it is removed, and made again."""
+        try:
+            return self._read(f"{part}.parquet", columns)[0]
+        except FileNotFoundError:
+            raise
+        except _TORN as err:
+            self.store.remove(f"{self.folder}/{part}.parquet")
+            raise FileNotFoundError(
+                f"{self.folder}/{part}.parquet was torn and is removed; the next run makes it again"
+            ) from err
 
-    def part_rows(self, part: str) -> int:
-        with pq.ParquetFile(io.BytesIO(self.store.read(f"{self.folder}/{part}.parquet"))) as file:
-            return int(file.metadata.num_rows)
+    def part_rows(self, part: str) -> int | None:
+        """None where it is not staged, or is torn."""
+        name = f"{self.folder}/{part}.parquet"
+        if not self.store.exists(name):
+            return None
+        try:
+            with pq.ParquetFile(io.BytesIO(self.store.read(name))) as file:
+                return int(file.metadata.num_rows)
+        except _TORN:
+            return None
 
     def clear(self) -> None:
         self.store.remove_folder(self.folder)

@@ -1,5 +1,6 @@
 """The stages without Ray: a film in, committed rows out, however it is dealt out as work."""
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -141,14 +142,45 @@ def test_staged_parts_are_used_again(film: Input, staged: Callable[[str], Staged
     assert [r.reused for r in second if isinstance(r, Receipt)] == [True, True]
 
 
-def test_a_torn_part_is_made_again(film: Input, staged: Callable[[str], Staged], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("pattern", "damage", "n_reused"),
+    [
+        pytest.param("*-part000.parquet", lambda path: path.unlink(), 1, id="a_part_is_gone"),
+        pytest.param("*-part000.parquet", lambda path: os.truncate(path, 100), 1, id="a_part_is_cut_off"),
+        pytest.param("*.parts.json", lambda path: os.truncate(path, 3), 2, id="the_list_of_parts_is_cut_off"),
+        pytest.param("cut.parquet", lambda path: os.truncate(path, 50), 2, id="the_cut_is_cut_off"),
+    ],
+)
+def test_what_is_torn_is_made_again(
+    film: Input,
+    staged: Callable[[str], Staged],
+    tmp_path: Path,
+    pattern: str,
+    damage: Callable[[Path], object],
+    n_reused: int,
+) -> None:
     job = staged("one_segment").copy(tmp_path)
-    lost = sorted((tmp_path / "d" / "_staging").rglob("*-part000.parquet"))[1]
-    content = lost.read_bytes()
-    lost.unlink()
-    reused = [row.reused for row in work_without_engine(film, job) if isinstance(row, Receipt)]
-    assert sorted(reused) == [False, True]
-    assert lost.read_bytes() == content
+    torn = sorted((tmp_path / "d" / "_staging").rglob(pattern))[-1]
+    content = torn.read_bytes()
+    damage(torn)
+    rows = work_without_engine(film, job)
+    assert [type(row) for row in rows] == [Receipt, Receipt]
+    assert sum(row.reused for row in rows if isinstance(row, Receipt)) == n_reused
+    assert torn.read_bytes() == content
+
+
+def test_a_part_that_is_damaged_inside_says_so_once(
+    film: Input, staged: Callable[[str], Staged], tmp_path: Path
+) -> None:
+    job = staged("one_segment").copy(tmp_path)
+    torn = sorted((tmp_path / "d" / "_staging").rglob("*-part000.parquet"))[0]
+    content = bytearray(torn.read_bytes())
+    content[4:400] = bytes(396)  # pages, not the footer
+    torn.write_bytes(content)
+    with pytest.raises(FileNotFoundError, match="was torn and is removed; the next run makes it again"):
+        finalise(film, job)
+    assert work_without_engine(film, job)
+    assert finalise(film, job).status == "committed"
 
 
 def test_finalising_twice_is_finalising_once(film: Input, staged: Callable[[str], Staged], tmp_path: Path) -> None:
@@ -257,7 +289,7 @@ def test_of_a_batch_only_the_clip_at_fault_is_lost(tmp_path: Path) -> None:
     lost = [row for row in rows if isinstance(row, ErrorRow)]
     assert [(row.stage, "track001-part000: crops are 64 px" in row.message) for row in lost] == [("inversion", True)]
     staging = Staging(Store(job.dataset), job.config_id, film.video_id)
-    assert [staging.has_part(str(clip.track.key)) for clip in clips] == [True, False, True]
+    assert [staging.part_rows(str(clip.track.key)) is not None for clip in clips] == [True, False, True]
     assert [row.part for row in rows if isinstance(row, Receipt)] == [str(clips[i].track.key) for i in (0, 2)]
 
 
