@@ -37,6 +37,7 @@ bench: install  ## the benchmarks, one after the other
 	$(BIN)/python -m benchmarks.modconv
 	$(BIN)/python -m benchmarks.decode
 	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python -m benchmarks.dataset
 
 clean:          ## what the commands above made
 	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache

@@ -78,7 +78,8 @@ class Dataset:
     def files(self, name: TableName) -> list[DataFile]:
         """The Parquet files of a table at this version, sorted by path. Of `frames` only those of committed films."""
         if name not in self._files:
-            found = self.tables.files(name, self._versions[name])
+            made_with = {f"latentreel.{key}": value for key, value in self.properties.items()}
+            found = self.tables.files(name, self._versions[name], made_with=made_with)
             if name == "frames":
                 found = [file for file in found if file.partition["video_id"] in self._committed]
             self._files[name] = found

@@ -98,13 +98,17 @@ class Tables:
                 "lists the versions that can be read"
             )
 
-    def files(self, name: TableName, version: int | None = None) -> list[DataFile]:
-        """The files of a version.
+    def files(
+        self, name: TableName, version: int | None = None, *, made_with: dict[str, str] | None = None
+    ) -> list[DataFile]:
+        """The files of a version. Takes: the properties of the dataset that the table has to belong to.
 
         Raises: WrongUse when the table's columns are another version's of latentreel, or it is another dataset's.
         """
         table = self.open(name, version)
         self._refuse_other_columns(name, table)
+        if made_with is not None:
+            self._refuse_other_dataset(name, table, made_with)
         return data_files(table)
 
     def read(self, name: StoredName, columns: list[str] | None = None, *, only: ds.Expression = None) -> pa.Table:
@@ -119,6 +123,16 @@ class Tables:
 
     def uri(self, name: StoredName) -> str:
         return f"{self.root.rstrip('/')}/{name}"
+
+    def _refuse_other_dataset(self, name: TableName, table: DeltaTable, made_with: dict[str, str]) -> None:
+        found = table.metadata().configuration
+        for key in ("generator_id", "config_id"):
+            theirs, ours = found.get(f"latentreel.{key}"), made_with[f"latentreel.{key}"]
+            if theirs != ours:
+                raise WrongUse(
+                    f"{self.root}: its table {name} belongs to another dataset ({key} {theirs}, not {ours}); put "
+                    f"its own folder {name} back, or invert the films again with --replace"
+                )
 
     def _refuse_other_columns(self, name: TableName, table: DeltaTable) -> None:
         found, ours = {field.name for field in table.schema().fields}, set(SCHEMAS[name].names)

@@ -1,13 +1,18 @@
 """Reading at a version: all four tables as they were together."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from pipeline.create_tables import open_or_create
 from pipeline.read import open_dataset
 from pipeline.rewrite import drop_films
+from schemas.config import Config, InversionSettings
 from schemas.errors import WrongUse
+from schemas.tables import SCHEMAS
 from tests import builders
 from tests.datasets import KnownFilm, KnownTrack, commit_film, make_dataset
 
@@ -67,3 +72,25 @@ def test_a_version_that_is_not_there_is_named(tmp_path: Path) -> None:
     make_dataset(str(tmp_path), [])
     with pytest.raises(WrongUse, match="version 7 of videos cannot be read; `latentreel history"):
         open_dataset(str(tmp_path), version=7)
+
+
+def test_a_table_of_another_dataset_is_refused(tmp_path: Path) -> None:
+    make_dataset(str(tmp_path / "ours"), [_film(A, 10)])
+    naive, canonical = builders.job(str(tmp_path / "theirs"), Config(inversion=InversionSettings(method="naive")))
+    tables, _ = open_or_create(naive, canonical, anew=False)
+    commit_film(tables, naive, _film(A, 10))
+    shutil.rmtree(tmp_path / "ours" / "frames")
+    shutil.copytree(tmp_path / "theirs" / "frames", tmp_path / "ours" / "frames")
+    with pytest.raises(
+        WrongUse, match=rf"its table frames belongs to another dataset \(config_id {naive.config_id}, not "
+    ):
+        _frames_of(tmp_path / "ours")
+
+
+def test_a_table_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    older = pa.schema([field for field in SCHEMAS["tracks"] if field.name != "knots"])
+    monkeypatch.setitem(SCHEMAS, "tracks", older)
+    make_dataset(str(tmp_path), [])
+    monkeypatch.undo()
+    with pytest.raises(WrongUse, match=r"made by another version of latentreel \(its table tracks has no column knots"):
+        open_dataset(str(tmp_path)).sql("from tracks")
