@@ -67,7 +67,7 @@ def _python(found: Names) -> None:
 
 def _windows(found: Names) -> None:
     # FIRST has a gap at 10: runs of 10 and 49 frames; SECOND is too bad; THIRD has 30
-    assert sorted({_window for _window in _first_frames(found["loader"])}) == sorted(
+    assert sorted(set(_first_frames(found["loader"]))) == sorted(
         [(FIRST, i) for i in (11, 16, 21, 26, 31)] + [(THIRD, i) for i in (0, 5)]
     )
     assert found["batch"]["w"].shape[1:] == (25, *SHAPE)

@@ -1,5 +1,6 @@
 """Windows of latents: which there are, who gets them, in which order, and what is left after an interruption."""
 
+import gc
 import itertools
 import json
 import pickle
@@ -237,6 +238,20 @@ def test_workers_of_a_loader_share_each_epoch(dataset: Dataset, persistent: bool
         orders.append(_keys(loader))
     assert [sorted(order) for order in orders] == [_known(25, 5)] * 2
     assert orders[0] != orders[1]
+
+
+def test_a_worker_survives_garbage_that_it_inherits(dataset: Dataset) -> None:
+    """A dataset that nobody needs any more, with DuckDB's connection, is collected in the worker, not here."""
+    gc.disable()
+    try:
+        other = open_dataset(dataset.tables.root)
+        windows = other.windows(25, 5, "psnr > 35")
+        del other
+        loader = DataLoader(windows, batch_size=None, num_workers=1, worker_init_fn=lambda _: gc.collect())
+        found = _keys(loader)
+    finally:
+        gc.enable()
+    assert sorted(found) == _known(25, 5, only=lambda name, track: track.psnr > 35)
 
 
 def test_ranks_come_from_the_environment(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
