@@ -2,10 +2,11 @@
 
     python -m benchmarks.dataset_windows
 
-Latents of StyleGAN2's size (18 x 512) on smooth tracks between real W+ codes where the folder `shared` has them, between
-random ones otherwise. All readers take the same files, which the operating system holds in memory, in turns in one run.
-pyarrow reads the column `w` in order, by `ParquetFile.iter_batches` and by a dataset's scanner with its threads, and the
-faster one counts. Target: windows at 70 % of that or more; the memory of a worker the same for four times the films.
+Latents of StyleGAN2's size (18 x 512) on smooth tracks between real W+ codes where the folder `shared` has them,
+between random ones otherwise. All readers take the same files, which the operating system holds in memory, in turns in
+one run. pyarrow reads the column `w` in order, by `ParquetFile.iter_batches` and by a dataset's scanner with its
+threads, and the faster one counts. Target: windows at 70 % of that or more; the memory of a worker the same for four
+times the films.
 """
 
 import multiprocessing
@@ -86,7 +87,7 @@ def _rates(dataset: Dataset) -> None:
     print(
         f"{len(paths)} films, {n_rows} frames, {n_bytes / 1e6:.0f} MB, {n_bytes / n_rows / 18_432:.3f} of raw float16"
     )
-    readers = {
+    readers: dict[str, Callable[[int], int]] = {
         "iter_batches, in order": lambda epoch: _iter_batches(paths),
         "dataset scanner": lambda epoch: _scan(paths),
         "random windows, torch's collate": lambda epoch: _random_windows(dataset, epoch, default_collate),

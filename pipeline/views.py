@@ -3,7 +3,9 @@
 A view is made when a question first names it: the list of files of `frames` is as long as the dataset has films.
 """
 
+import gc
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +24,10 @@ from schemas.tables import PARTITION_BY, SCHEMAS, TABLES, TableName
 # What a SELECT is made of. There are also COPY_QUERY_NODE and such: `with x as (copy …) select 1` writes a file.
 _READS = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
 _RUNS_TEXT = "json_execute_serialized_sql"  # a table function; what it is given is not seen here
+
+# DuckDB's threads do not live on in a forked process, so ending an inherited connection there crashes it. A worker of a
+# torch loader would do that as soon as it collects garbage: what it inherits is kept from that.
+os.register_at_fork(after_in_child=gc.freeze)
 
 
 @dataclass(frozen=True)

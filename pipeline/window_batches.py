@@ -35,7 +35,7 @@ class _OnItsWay:
         file = os.memfd_create("windows")
         try:
             for part in self.parts:
-                content = memoryview(part.contiguous().numpy()).cast("B")
+                content = part.contiguous().numpy().data.cast("B")
                 while content:  # a write may be short
                     content = content[os.write(file, content) :]
             return _arrived, (DupFd(file), (len(self.parts), *self.parts[0].shape), self.parts[0].dtype)
