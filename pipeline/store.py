@@ -4,20 +4,27 @@ Local files are written beside their final name, synced, then linked or renamed.
 itself. Best effort: the directory entry is not synced, so a power cut (not a kill) may lose the newest files.
 """
 
+import errno
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.fs
 
 from pipeline.storage_errors import code_of
 from pipeline.storage_options import open_filesystem
+
+Done = TypeVar("Done")
+
+# How often a folder may come or go between two lines. Another driver clears what it has committed once a film, so the
+# second try succeeds; ten, for more drivers than anybody starts.
+TRIES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,20 +83,22 @@ class Store:
         if not self.is_local:
             fs.pipe_file(self.path(name), content)
             return
-        temporary = self._write_beside(name, content)
-        temporary.replace(self.path(name))
+        _though_folders_go(lambda: self._write_beside(name, content).replace(self.path(name)))
 
     def write_once(self, name: str, content: bytes) -> bool:
         """Gives False, and leaves the file alone, where one of that name exists: the first writer wins."""
         if not self.is_local:
             return self._put_once(self.path(name), content)
+        return _though_folders_go(lambda: self._link_once(name, content))
+
+    def _link_once(self, name: str, content: bytes) -> bool:
         temporary = self._write_beside(name, content)
         try:
             os.link(temporary, self.path(name))
         except FileExistsError:
             return False
         finally:
-            temporary.unlink()
+            temporary.unlink(missing_ok=True)
         return True
 
     def _put_once(self, path: str, content: bytes) -> bool:
@@ -189,9 +198,21 @@ class Store:
             self._fs_and_root[0].rm_file(self.path(name))
 
     def remove_folder(self, folder: str) -> None:
-        """Nothing happens where there is none: another process may have been faster."""
-        with suppress(FileNotFoundError):
-            self._fs_and_root[0].rm(self.path(folder), recursive=True)
+        """Nothing happens where there is none: another process may have been faster.
+
+        Not promised: that it is empty or gone, where another process writes into it at the same time.
+        """
+        for _ in range(TRIES):
+            try:
+                self._fs_and_root[0].rm(self.path(folder), recursive=True)
+            except FileNotFoundError:
+                if not self.exists(folder):  # else it was a file that another process took away first
+                    return
+            except OSError as err:
+                if err.errno not in {errno.ENOTEMPTY, errno.EISDIR}:  # a file, or the folder itself, came back
+                    raise
+            else:
+                return
 
 
 def _modified_s(fs: Any, info: dict[str, Any]) -> float:
@@ -199,3 +220,11 @@ def _modified_s(fs: Any, info: dict[str, Any]) -> float:
         return float(info["mtime"])  # local folders
     moment = info.get("LastModified") or fs.modified(info["name"])  # S3's listings say it; others are asked
     return float(moment.timestamp())
+
+
+def _though_folders_go(write: Callable[[], Done]) -> Done:
+    """Another driver may remove a film's folder, once it has committed the film, while this one writes into it."""
+    for _ in range(TRIES - 1):
+        with suppress(FileNotFoundError, FileExistsError):  # also: mkdir finds it, and then finds it gone
+            return write()
+    return write()

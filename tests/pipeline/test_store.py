@@ -1,9 +1,13 @@
 """Store: whole files or none, and the first writer wins; on a disk, in memory and on an object store alike."""
 
+import itertools
 import multiprocessing
 import os
 import pickle
 import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -89,3 +93,28 @@ def test_a_killed_writer_leaves_a_whole_file_and_no_visible_rest(tmp_path: Path)
     assert writer.exitcode == -signal.SIGKILL, "nothing was killed, so this test proved nothing"
     assert len(Store(str(tmp_path)).read("big.bin")) == 4 << 20
     assert Store(str(tmp_path)).names("") == ["big.bin"]
+
+
+def test_a_folder_is_cleared_while_others_write_into_it(tmp_path: Path) -> None:
+    """Two drivers with one film: the faster one clears what both stage. Nobody's disk is at fault."""
+    store, folder, over = Store(str(tmp_path)), "_staging/config/film", threading.Event()
+
+    def write(writer: int) -> None:
+        for i in itertools.count():
+            store.write(f"{folder}/{writer}-{i}.parquet", b"x")
+            store.write_once(f"{folder}/{writer}-{i}.json", b"x")
+            if over.is_set():
+                return
+
+    clearings = 0
+    with ThreadPoolExecutor(2) as pool:
+        writers = [pool.submit(write, i) for i in range(2)]
+        while clearings < 20 and not any(writer.done() for writer in writers):
+            clearings += bool(store.names(folder))
+            store.remove_folder(folder)
+            time.sleep(0.02)  # ten times what a write takes: in a row it can lose its folder twice, not ten times
+        over.set()
+    for writer in writers:
+        writer.result()
+    store.remove_folder(folder)
+    assert not store.exists(folder)
