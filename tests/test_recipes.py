@@ -166,10 +166,9 @@ def test_a_recipe_reads_committed_films(
 def test_the_recipe_for_ray(folder: Path, ray_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 
-    monkeypatch.setenv("PYTHONPATH", str(REPO))
     (tmp_path / "dataset").symlink_to(folder / "dataset")
     monkeypatch.chdir(tmp_path)
-    ray.init(address=ray_address, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": str(REPO)}})
+    ray.init(address=ray_address, log_to_driver=False)
     try:
         found = _run("Ray")
         assert found["rows"] == 60 + 30
