@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, default_collate
-from torchdata.stateful_dataloader import StatefulDataLoader
+from torchdata.stateful_dataloader import StatefulDataLoader  # type: ignore[import-untyped]
 
 from pipeline import window_plan
 from pipeline.read import Dataset, open_dataset
@@ -247,7 +247,8 @@ def test_a_worker_survives_garbage_that_it_inherits(dataset: Dataset) -> None:
         other = open_dataset(dataset.tables.root)
         windows = other.windows(25, 5, "psnr > 35")
         del other
-        loader = DataLoader(windows, batch_size=None, num_workers=1, worker_init_fn=lambda _: gc.collect())
+        collects: Any = lambda worker: gc.collect()  # noqa: E731
+        loader = DataLoader(windows, batch_size=None, num_workers=1, worker_init_fn=collects)
         found = _keys(loader)
     finally:
         gc.enable()
@@ -310,7 +311,8 @@ def test_what_is_left_comes_after_an_interruption(
         whole = make()
         whole.set_epoch(epoch)
         expected = list(whole)
-        windows, found = make(), []
+        windows = make()
+        found: list[dict[str, Any]] = []
         windows.set_epoch(epoch)
         for n in parts:
             found += itertools.islice(iter(windows), n)
@@ -326,11 +328,12 @@ def test_what_is_left_comes_after_an_interruption(
 def test_a_loader_with_workers_goes_on_where_it_was(dataset: Dataset) -> None:
     """Stopped twice."""
 
-    def make() -> StatefulDataLoader[dict[str, Any]]:
+    def make() -> Any:
         return StatefulDataLoader(dataset.windows(25, 5), batch_size=4, num_workers=2, collate_fn=collate)
 
     expected = list(make())
-    loader, found = make(), []
+    loader = make()
+    found: list[dict[str, Any]] = []
     for n in (7, 11):
         found += itertools.islice(iter(loader), n)
         state = pickle.dumps(loader.state_dict())
