@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test check install lock bench clean
+.PHONY: help demo test slow check install lock bench clean
 
 help:        ## this list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -13,6 +13,9 @@ demo: install   ## the whole road on the embedded sample movie
 
 test: check     ## formatter, linter, type checker, then all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+slow: install   ## the tests that take a minute with Ray each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 check: install  ## formatter, linter and type checker
 	$(BIN)/ruff format --check .

@@ -2,13 +2,14 @@
 
     python -m benchmarks.dataset_windows
 
-Latents of StyleGAN2's size (18 x 512) on smooth tracks between real W+ codes where the folder `shared` has them,
+Latents of StyleGAN2's size (18 x 512) on smooth tracks between real W+ codes, where the folder `shared` has them,
 between random ones otherwise. All readers take the same files, which the operating system holds in memory, in turns in
 one run. pyarrow reads the column `w` in order, by `ParquetFile.iter_batches` and by a dataset's scanner with its
-threads, and the faster one counts. Target: windows at 70 % of that or more; the memory of a worker the same for four
-times the films.
+threads; the faster one counts. A loader's workers live on from epoch to epoch. Target: windows at 70 % of that or more;
+the memory of a worker the same for four times the films.
 """
 
+import itertools
 import multiprocessing
 import re
 import statistics
@@ -87,17 +88,17 @@ def _rates(dataset: Dataset) -> None:
     print(
         f"{len(paths)} films, {n_rows} frames, {n_bytes / 1e6:.0f} MB, {n_bytes / n_rows / 18_432:.3f} of raw float16"
     )
-    readers: dict[str, Callable[[int], int]] = {
-        "iter_batches, in order": lambda epoch: _iter_batches(paths),
-        "dataset scanner": lambda epoch: _scan(paths),
-        "random windows, torch's collate": lambda epoch: _random_windows(dataset, epoch, default_collate),
-        "random windows, 2 workers": lambda epoch: _random_windows(dataset, epoch, collate),
+    readers = {
+        "iter_batches, in order": lambda: _iter_batches(paths),
+        "dataset scanner": lambda: _scan(paths),
+        "random windows, torch's collate": _epochs(dataset, default_collate),
+        "random windows": _epochs(dataset, collate),
     }
     rates: dict[str, list[float]] = {name: [] for name in readers}
     for round_ in range(ROUNDS + 1):
         for name, read in readers.items():
             started = time.perf_counter()
-            n = read(round_)
+            n = read()
             if round_:  # the first fills the caches
                 rates[name].append(n / (time.perf_counter() - started))
     ratios = [window / max(batches, scan) for batches, scan, _, window in zip(*rates.values(), strict=True)]
@@ -114,12 +115,19 @@ def _scan(paths: list[str]) -> int:
     return sum(batch.num_rows for batch in ds.dataset(paths).to_batches(columns=["w"]))
 
 
-def _random_windows(dataset: Dataset, epoch: int, collate_fn: Callable[[Any], Any]) -> int:
-    """With the workers' start and end, as a training run pays them once per epoch."""
+def _epochs(dataset: Dataset, collate_fn: Callable[[Any], Any]) -> Callable[[], int]:
+    """Each call is one epoch, another than the one before, and gives its number of frames."""
     windows = dataset.windows(25)
-    windows.set_epoch(epoch)
-    loader = DataLoader(windows, batch_size=16, num_workers=2, collate_fn=collate_fn)
-    return sum(batch["w"].shape[0] * batch["w"].shape[1] for batch in loader)
+    loader: DataLoader[dict[str, Any]] = DataLoader(
+        windows, batch_size=16, num_workers=2, collate_fn=collate_fn, persistent_workers=True
+    )
+    epochs = itertools.count()
+
+    def read() -> int:
+        windows.set_epoch(next(epochs))
+        return sum(batch["w"].shape[0] * batch["w"].shape[1] for batch in loader)
+
+    return read
 
 
 class _Watched(IterableDataset[int]):

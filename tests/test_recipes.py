@@ -163,6 +163,7 @@ def test_a_recipe_reads_committed_films(
     CHECKS[heading](_run(heading))
 
 
+@pytest.mark.slow
 def test_the_recipe_for_ray(folder: Path, ray_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 

@@ -61,6 +61,7 @@ def _assert_blames_no_film(failed: "subprocess.CompletedProcess[str]", dataset: 
     assert not (dataset / "_attempts").exists(), "the film is not at fault, so no attempt may be counted"
 
 
+@pytest.mark.slow
 @pytest.mark.faults
 def test_a_full_disk_blames_no_film_and_is_survived(
     movie: Path, undisturbed: Path, small_disk: Path, ray_address: str

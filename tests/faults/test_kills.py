@@ -38,6 +38,7 @@ def test_an_actor_of_every_pool_and_a_finaliser_killed_in_one_run(
     assert_equal_datasets(dataset, undisturbed_films)
 
 
+@pytest.mark.slow
 @pytest.mark.faults
 def test_the_raylet_of_another_node_killed(
     cluster: Any, films: list[Path], undisturbed_films: Path, tmp_path: Path

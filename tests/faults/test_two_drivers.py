@@ -9,6 +9,7 @@ import pytest
 from tests.runs import FAST, assert_equal_datasets, command
 
 
+@pytest.mark.slow
 @pytest.mark.faults
 def test_two_drivers_at_once_commit_every_film_once(
     films: list[Path], undisturbed_films: Path, tmp_path: Path, ray_address: str

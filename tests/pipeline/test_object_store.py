@@ -91,6 +91,7 @@ def test_of_two_commits_to_one_version_one_wins(s3: S3Server, bucket: str) -> No
     assert tables.store.read(log) == winner
 
 
+@pytest.mark.slow
 def test_a_job_on_an_object_store_equals_a_job_on_a_disk(
     latentreel: Run, movie: Path, undisturbed: Path, s3: S3Server, nowhere: None
 ) -> None:

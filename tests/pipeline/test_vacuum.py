@@ -309,6 +309,8 @@ def test_at_any_limit_kept_versions_are_whole(tmp_path_factory: pytest.TempPathF
     limit_s = data.draw(limits)
     newest = rows_of(path)
     kept = set(_kept(path, limit_s)) - {v.version for v in history(tables, limit=1000) if v.n_films is None}
+    if limit_s == 0:
+        kept = set()  # the newest alone, and vacuum may move that on to newer files before it begins
     vacuum(tables, older_than_s=limit_s)
     assert rows_of(path) == newest
     for version, then in rows.items():
