@@ -120,17 +120,18 @@ class FindFaces:
             return
         at("faces")
         with local_copy(task.input, self.job.storage_options) as path:
-            clips = self.find_tracks(
+            found = self.find_tracks(
                 segment,
                 lambda: self.frames.read(
                     segment.video, path, first_frame=segment.decode_first, n_frames=segment.decode_n
                 ),
             )
+        clips = found.clips
         if self.read_emotion is not None:
             at("emotion")
             clips = [self.read_emotion(clip) for clip in clips]
         at("staging")
-        staging.write_parts(segment.segment_index, [clip.track.key for clip in clips])
+        staging.write_parts(segment.segment_index, [clip.track.key for clip in clips], found.dropped)
         yield pack(task.input.video_id, Note(video_id=task.input.video_id, n_faces=len(clips)))
         if not clips:
             yield pack(task.input.video_id, _receipt(segment, n_parts=0, part=None, n_frames=0))
