@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.deaths import begin
 from pipeline.local_copy import FilmChanged, local_copy
 from pipeline.prepare_worker import prepare_worker
 from pipeline.rows import pack, unpack
@@ -60,6 +61,8 @@ class CutVideo:
                     yield pack(task.video_id, Postponed(video_id=task.video_id))
                     continue
                 staging = _staging(self.job, task)
+                errors.at("staging")
+                begin(staging, self.job.run_id)
                 cut = staging.read_cut()
                 if cut is None:
                     cut = self._cut(task, errors.at)
