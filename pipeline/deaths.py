@@ -3,9 +3,9 @@
     _staging/_runs/<run_id>.json                            a run is at work: where, as which process; each minute anew
     _staging/<config_id>/<video_id>/begun-<run_id>.json     that run has begun this film; how much was staged then
 
-A run that ends, well or by an exception, removes its own file, and by an exception what it has begun: a full disk speaks
-against no film. A film counts as one that a run died on when the run got no further with it: a film that only takes
-longer than runs live is above suspicion.
+A run that ends removes its own file, and where it ends by an exception what it has begun: a full disk speaks against
+no film. A film counts as one that a run died on when the run got no further with it: a film that only takes longer than
+runs live is above suspicion.
 """
 
 import json

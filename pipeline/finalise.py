@@ -22,6 +22,7 @@ from pipeline.attempts import Attempts
 from pipeline.commit import Pins, app_id, append_once
 from pipeline.compact import compact
 from pipeline.final_files import FinalFile, write_frames, write_rows
+from pipeline.refused import refused_id
 from pipeline.rewrite import commit_video, sweep
 from pipeline.staging import Cut, Staging
 from pipeline.store import Store
@@ -128,7 +129,8 @@ def quarantine(task: Input, job: Job, error: ErrorRow) -> Fate:
     )
     staging = Staging(store, job.config_id, task.video_id)
     row = _video_row(task, job, fate, staging.read_cut())
-    _commit_video(replace(task, replaces=()), job, row, f"quarantined {task.uri}", {})  # a bad film replaces nothing
+    refused = tuple(old for old in task.replaces if old == refused_id(task.uri))  # a bad film replaces no good one
+    _commit_video(replace(task, replaces=refused), job, row, f"quarantined {task.uri}", {})
     staging.clear()
     return fate
 
