@@ -1,9 +1,11 @@
 """One bulk run: the flow, the commits, further attempts, and the proof that every film is accounted for."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import ray
 
+from pipeline.alone import latents_alone
 from pipeline.attempts import ATTEMPTS_MAX, Attempts
 from pipeline.collect import collect
 from pipeline.deaths import alive, deaths
@@ -14,7 +16,9 @@ from pipeline.stop import StopRequest
 from pipeline.store import Store
 from schemas.errors import Interrupted
 from schemas.job import Input, Job
-from schemas.outcomes import ErrorRow
+from schemas.outcomes import ErrorRow, Note, Postponed, Receipt
+
+Results = Iterator[Receipt | Note | Postponed | ErrorRow]
 
 
 @dataclass
@@ -39,23 +43,21 @@ class RunSummary:
 
 
 def run(todo: list[Input], job: Job, pools: Pools, progress: Progress, stop: StopRequest | None = None) -> RunSummary:
-    """Works on all films, then once more on each that failed for a reason that may pass, alone, up to three times.
+    """Works on all films, then up to twice more on those that failed for a reason that may pass, each by itself.
 
     Films that an earlier run failed or died on come when all others are done, so that no film can keep others from
     being committed, however it goes wrong. Asked to stop, it finishes the films that it has begun.
     """
     summary = RunSummary()
     with alive(job):
-        fresh, suspected, alone = _by_history(todo, job, progress, summary)
-        pending = list(alone)
+        fresh, suspected, pending = _by_history(todo, job, progress, summary)
         for films in (fresh, suspected):
             if stop and stop.asked:
                 summary.postponed += films
-            else:
-                pending += _round(films, job, pools, progress, summary)
+            elif films:
+                pending += _round(films, latents(films, job, pools), job, progress, summary)
         while pending and not (stop and stop.asked):
-            task = pending.pop(0)
-            pending += _round([task], job, pools, progress, summary)
+            pending = _round(pending, latents_alone(pending, job, pools), job, progress, summary)
         summary.postponed += pending
     return summary.checked_against(todo)
 
@@ -100,11 +102,9 @@ def _deadly(task: Input, n_runs: int) -> ErrorRow:
     )
 
 
-def _round(todo: list[Input], job: Job, pools: Pools, progress: Progress, summary: RunSummary) -> list[Input]:
+def _round(todo: list[Input], results: Results, job: Job, progress: Progress, summary: RunSummary) -> list[Input]:
     """Gives the films that deserve another attempt."""
-    if not todo:
-        return []
-    collected = collect(latents(todo, job, pools), todo, RayCommits(job), on_result=progress.add)
+    collected = collect(results, todo, RayCommits(job), on_result=progress.add)
     summary.fates += collected.fates
     summary.postponed += [task for task in todo if task.video_id in collected.postponed]
     for error in collected.errors.values():
