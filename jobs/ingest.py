@@ -13,6 +13,7 @@ from jobs.describe_job import describe_job
 from pipeline.changes import Changes, changes
 from pipeline.flow import engine
 from pipeline.plan import Plan, plan_videos
+from pipeline.refused import commit_refused
 from pipeline.rewrite import drop_films, rename_films
 from pipeline.sources import Stamp
 from pipeline.staging import clear_leftovers
@@ -78,9 +79,11 @@ class _Watch:
             rows = ((video_id, row.uri) for video_id, row in plan.rows.items())
             found = changes(rows, plan.held, plan.listing, lambda uri: _is_there(uri, self.tables.storage_options))
         self._last = plan.waiting
-        if plan.problems and not plan.held and not found.gone and not self.options.watch:
+        accounted = plan.held or found.gone or any(problem.is_lasting for problem in plan.problems)
+        if plan.problems and not accounted and not self.options.watch:
             raise WrongUse("; ".join(f"{problem.source}: {problem.message}" for problem in plan.problems))
         clear_leftovers(self.tables.store, self.job.config_id, plan.done)
+        commit_refused(plan.problems, self.job)
         problems = self._announce(plan, found)
         self._follow(plan, found)
         todo = [] if self.stop.asked else [_with_replaced(task, found) for task in plan.todo]

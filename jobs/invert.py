@@ -10,6 +10,7 @@ from jobs.describe_job import describe_job
 from pipeline.create_tables import open_or_create
 from pipeline.flow import engine
 from pipeline.plan import Plan, plan_videos
+from pipeline.refused import commit_refused
 from pipeline.staging import clear_leftovers
 from schemas.config import load_config
 from schemas.errors import WrongUse
@@ -45,6 +46,7 @@ def invert(options: InvertOptions, console: Console | None = None) -> int:
         plan = plan_videos(options.sources, tables)
     _refuse_if_nothing_can_start(plan)
     clear_leftovers(tables.store, job.config_id, plan.done)
+    commit_refused(plan.problems, job)
     _announce(plan, job, console)
     pools = default_pools(options.workers, options.device)
     if plan.todo:
@@ -55,7 +57,8 @@ def invert(options: InvertOptions, console: Console | None = None) -> int:
 
 
 def _refuse_if_nothing_can_start(plan: Plan) -> None:
-    if plan.problems and not (plan.todo or plan.done or plan.quarantined):
+    accounted = plan.todo or plan.done or plan.quarantined or any(problem.is_lasting for problem in plan.problems)
+    if plan.problems and not accounted:
         raise WrongUse("; ".join(f"{problem.source}: {problem.message}" for problem in plan.problems))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.deaths import begin
 from pipeline.local_copy import FilmChanged, local_copy
 from pipeline.prepare_worker import prepare_worker
 from pipeline.rows import pack, unpack
@@ -60,6 +61,8 @@ class CutVideo:
                     yield pack(task.video_id, Postponed(video_id=task.video_id))
                     continue
                 staging = _staging(self.job, task)
+                errors.at("staging")
+                begin(staging, self.job.run_id)
                 cut = staging.read_cut()
                 if cut is None:
                     cut = self._cut(task, errors.at)
@@ -120,17 +123,18 @@ class FindFaces:
             return
         at("faces")
         with local_copy(task.input, self.job.storage_options) as path:
-            clips = self.find_tracks(
+            found = self.find_tracks(
                 segment,
                 lambda: self.frames.read(
                     segment.video, path, first_frame=segment.decode_first, n_frames=segment.decode_n
                 ),
             )
+        clips = found.clips
         if self.read_emotion is not None:
             at("emotion")
             clips = [self.read_emotion(clip) for clip in clips]
         at("staging")
-        staging.write_parts(segment.segment_index, [clip.track.key for clip in clips])
+        staging.write_parts(segment.segment_index, [clip.track.key for clip in clips], found.dropped)
         yield pack(task.input.video_id, Note(video_id=task.input.video_id, n_faces=len(clips)))
         if not clips:
             yield pack(task.input.video_id, _receipt(segment, n_parts=0, part=None, n_frames=0))

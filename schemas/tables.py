@@ -55,9 +55,13 @@ VIDEOS = pa.schema(
         _column("n_shots", _INT, null=True),
         _column("n_tracks", _INT),
         _column("n_latents", _LONG),
+        _column("n_small", _LONG, null=True),  # faces in frames that were found and left out: too small, …
+        _column("n_turned", _LONG, null=True),  # … turned too far from the camera …
+        _column("n_blurred", _LONG, null=True),  # … or blurred
         _column("status", _TEXT),  # committed | no_faces | quarantined
-        _column("stage", _TEXT, null=True),  # where a quarantined video failed
-        _column("reason", _TEXT, null=True),
+        _column("stage", _TEXT, null=True),  # where it failed; of a film that was used in part, what found the damage
+        _column("error_type", _TEXT, null=True),
+        _column("reason", _TEXT, null=True),  # in words a person understands
         _column("attempts", _INT),
         _column("config_id", _TEXT),
         _column("run_id", _TEXT),
@@ -73,6 +77,7 @@ SHOTS = pa.schema(
         _column("n_frames", _LONG),
         _column("start_us", _LONG),
         _column("end_us", _LONG),
+        _column("thumbnail", pa.binary(), null=True),  # JPEG of the shot's middle frame
     ]
 )
 

@@ -16,7 +16,7 @@ from operators.faces.parts import cut_into_parts
 from operators.faces.quad import quads_from_landmarks
 from operators.faces.smoothing import smooth_along_time
 from operators.faces.tracking import LinkedTrack, link_faces
-from schemas.clips import FaceTrack, PartKey, TrackClip
+from schemas.clips import FaceTrack, PartKey, SegmentTracks, TrackClip
 from schemas.config import FaceSettings
 from schemas.errors import BadInput
 from schemas.video import Frame, Segment, Shot
@@ -34,7 +34,7 @@ class _Seen:
 
 
 class FindTracks:
-    """Segment -> the track clips of its faces, ordered by shot, track and part; an empty list is an answer.
+    """Segment -> the track clips of its faces, ordered by shot, track and part; none is an answer.
 
     The film is read twice: the first pass keeps only boxes and landmarks, the second cuts the crops, because a crop
     needs the track's smoothed quad, which needs later frames. Keeping the frames instead would cost 1.5 GB for ten
@@ -56,13 +56,13 @@ class FindTracks:
                 f"{settings.warmup_frames}; raise it to {(settings.warmup_frames + 1) * crop_px * crop_px * 3} or more"
             )
 
-    def __call__(self, segment: Segment, read: Read) -> list[TrackClip]:
+    def __call__(self, segment: Segment, read: Read) -> SegmentTracks:
         """Takes: `read`, which gives the segment's frames in order and is called at most twice."""
         seen = self._find(segment, read)
         tracks = [track for shot in segment.shots for track in self._follow(segment, shot, seen)]
         if not tracks:
-            return []
-        return self._cut_crops(segment, read, tracks)
+            return SegmentTracks(clips=[])
+        return SegmentTracks(clips=self._cut_crops(segment, read, tracks))
 
     def _find(self, segment: Segment, read: Read) -> _Seen:
         faces: list[list[Face]] = []

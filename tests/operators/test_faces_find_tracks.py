@@ -83,7 +83,7 @@ def rows(clips):
 
 
 def find(finder, film, settings=SETTINGS, crop_px=32):
-    return FindTracks(finder, settings, crop_px=crop_px)(film.segment, film)
+    return FindTracks(finder, settings, crop_px=crop_px)(film.segment, film).clips
 
 
 @pytest.mark.parametrize(
