@@ -55,7 +55,7 @@ def invert(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes for faces, and as many for inversion. Changes no result.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda, for the inversion.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu or cuda: inversion, and face-alignment.")] = "cpu",
     address: Annotated[str | None, typer.Option(help="A Ray cluster to join; default: this machine.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Drop a dataset made with other settings.")] = False,
     storage_option: StorageOption = None,
@@ -100,7 +100,7 @@ def ingest(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes for faces, and as many for inversion. Changes no result.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda, for the inversion.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu or cuda: inversion, and face-alignment.")] = "cpu",
     address: Annotated[str | None, typer.Option(help="A Ray cluster to join; default: this machine.")] = None,
     storage_option: StorageOption = None,
     debug: Debug = False,

@@ -87,7 +87,7 @@ class CutVideo:
 
 
 class FindFaces:
-    """Segment -> its aligned tracks (0 is an answer), each with its expression. Needs no torch."""
+    """Segment -> its aligned tracks (0 is an answer), each with its expression. Needs no torch where dlib finds."""
 
     def __init__(self, job: Job) -> None:
         from operators.faces.find_tracks import FindTracks
@@ -97,7 +97,8 @@ class FindFaces:
         self.job = job
         self.frames = FrameSource()
         faces, emotion = job.config.faces, job.config.emotion
-        self.find_tracks = FindTracks(make_finder(faces), faces, crop_px=job.generator.resolution)
+        finder = make_finder(faces, device=job.device)
+        self.find_tracks = FindTracks(finder, faces, crop_px=job.generator.resolution)
         self.read_emotion = None
         if emotion.model:
             from operators.emotion.onnx_emotion import OnnxEmotion
