@@ -46,7 +46,7 @@ class Fate:
     n_shots: int = 0
     n_tracks: int = 0
     n_latents: int = 0
-    stage: str | None = None
+    stage: str | None = None  # where a film failed, or where it was found to be damaged
     reason: str | None = None
 
 
@@ -80,10 +80,13 @@ def _finalise(task: Input, job: Job) -> Fate:
             yield assembled.frames
 
     frame_files = write_frames(store, task.video_id, frames_of_tracks())
+    damage_type = cut.video.damage_type
     fate = Fate(
         video_id=task.video_id,
         uri=task.uri,
         status="committed" if tracks else "no_faces",
+        stage=damage_type and ("shots" if damage_type == "DamagedFrame" else "probe"),  # where it was found
+        reason=cut.video.damage,
         n_shots=len(cut.shots),
         n_tracks=len(tracks),
         n_latents=sum(track["n_frames"] for track in tracks),

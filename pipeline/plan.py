@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from operators.video.video_id import video_id_of
 from pipeline.source_ledger import SourceLedger
-from pipeline.sources import Listing, Problem, Stamp, expand_sources, stamp_of
+from pipeline.sources import Listing, Problem, Stamp, expand_sources, no_file, stamp_of
 from pipeline.storage_errors import storage_trouble
 from pipeline.storage_options import Options, open_filesystem
 from pipeline.tables import Tables
@@ -126,7 +126,7 @@ def _look(uri: str, storage_options: Options) -> Stamp | Problem:
         info = fs.info(path)
     except Exception as err:
         return _unreadable(uri, err)
-    return stamp_of(info) or Problem(uri, f"is a {info['type']}, not a file; name a film")
+    return stamp_of(info) or Problem(uri, no_file(info))
 
 
 def _read_all(
@@ -163,7 +163,7 @@ def _identify(uri: str, storage_options: Options | None = None) -> Input | Probl
         info = fs.info(path)
         stamp = stamp_of(info)
         if stamp is None:
-            return Problem(uri, f"is a {info['type']}, not a file; name a film")
+            return Problem(uri, no_file(info))
         now = time.time()
         with fs.open(path, "rb") as stream:
             video_id = video_id_of(stream)

@@ -82,6 +82,8 @@ class Listing:
             self.missing[source] = _uri(fs, path)
             raise FileNotFoundError("no such file or folder; check the path")
         elif PurePosixPath(path).suffix.lower() in MANIFEST_SUFFIXES:
+            if stamp_of(info := fs.info(path)) is None:  # reading a pipe would wait for whoever writes to it
+                raise ValueError(no_file(info))
             self.films.update({name: self.films.get(name) for name in _manifest(fs, path)})
         else:
             self.films[_uri(fs, path)] = None
@@ -129,6 +131,13 @@ def stamp_of(info: dict[str, Any]) -> Stamp | None:
         return _local_stamp(os.stat(info["name"]))  # noqa: PTH116  # a link's entry mixes its own times with its target's
     names = ("ETag", "etag", "md5Hash", "content_md5", "LastModified")  # of S3, HTTP, Google, Azure
     return Stamp(bytes=int(info["size"]), tag=next((str(info[name]) for name in names if info.get(name)), None))
+
+
+def no_file(info: dict[str, Any]) -> str:
+    """What fsspec's entry is that `stamp_of` has nothing for."""
+    if info["type"] == "directory":
+        return "is a folder, not a film; name the folder itself, or the films in it"
+    return "is a pipe or a device, not a file; copy what it gives to a file first"
 
 
 def _stamp_in_list(info: dict[str, Any]) -> Stamp | None:

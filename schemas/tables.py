@@ -56,7 +56,7 @@ VIDEOS = pa.schema(
         _column("n_tracks", _INT),
         _column("n_latents", _LONG),
         _column("status", _TEXT),  # committed | no_faces | quarantined
-        _column("stage", _TEXT, null=True),  # where a quarantined video failed
+        _column("stage", _TEXT, null=True),  # where a quarantined video failed, or a damaged one was cut short
         _column("reason", _TEXT, null=True),
         _column("attempts", _INT),
         _column("config_id", _TEXT),
