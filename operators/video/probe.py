@@ -24,8 +24,8 @@ from operators.video.film_file import (
     family,
     film_stream,
     open_film,
+    packets,
     quarter_turns,
-    refuse_if_no_memory,
     ticks_to_us,
     why,
 )
@@ -75,6 +75,7 @@ def probe(path: str, *, uri: str, video_id: str, alive: Callable[[], None] = lam
         stream = film_stream(container)
         if stream is None:
             raise BadInput(f"{uri}: has no video stream; give a film, not a sound file or a cover picture")
+        _check_codec(uri, stream)
         _check_size(uri, stream)
         demuxed = _demux(uri, container, stream, alive)
         pts_us = _times(uri, container, stream, demuxed)
@@ -95,6 +96,14 @@ def probe(path: str, *, uri: str, video_id: str, alive: Callable[[], None] = lam
         return cut_short(video, video.n_frames, damage) if damage else video
 
 
+def _check_codec(uri: str, stream: VideoStream) -> None:
+    if stream.codec_context is None:  # its type does not say so
+        raise BadInput(
+            f"{uri}: its pictures are coded in a way that FFmpeg does not know, or its header is damaged; re-encode it "
+            "as H.264, or fetch it again"
+        )
+
+
 def _check_size(uri: str, stream: VideoStream) -> None:
     """Before anything is decoded: one frame of a bomb takes more memory than the machine may have."""
     width, height = stream.codec_context.width, stream.codec_context.height
@@ -113,7 +122,7 @@ def _demux(uri: str, container: InputContainer, stream: VideoStream, alive: Call
     ends_s = 0.0
     broken_by: av.FFmpegError | None = None
     try:
-        for packet in container.demux():  # of all streams: a film is as long as the longest of them
+        for packet in packets(container):  # of all streams: a film is as long as the longest of them
             alive()
             if packet.size:  # the packets of size 0 at the end only flush the decoders
                 last = packet
@@ -127,7 +136,6 @@ def _demux(uri: str, container: InputContainer, stream: VideoStream, alive: Call
             if first is None:
                 first = next((frame for frame in packet.decode() if isinstance(frame, VideoFrame)), None)
     except av.FFmpegError as err:
-        refuse_if_no_memory(err)
         broken_by = err
     if first is None:
         raise BadInput(f"{uri}: {_why_no_frame(len(shown), broken_by)}")
