@@ -104,8 +104,8 @@ def quarter_turns(frame: VideoFrame) -> int:
 
 def ticks_to_us(ticks: int, time_base: Fraction) -> int:
     """Exact rational arithmetic, rounded to the nearest microsecond."""
-    scale = time_base * 1_000_000
-    return (2 * ticks * scale.numerator + scale.denominator) // (2 * scale.denominator)
+    up, down = time_base.numerator * 1_000_000, time_base.denominator
+    return (2 * ticks * up + down) // (2 * down)
 
 
 def why(err: av.FFmpegError) -> str:
