@@ -97,6 +97,22 @@ def family(container: InputContainer) -> str:
     return container.format.name.split(",")[0]
 
 
+def is_mp4_cut_off(path: str) -> bool:
+    """Whether its last box claims more bytes than the file has. Boxes: ISO/IEC 14496-12, 4.2."""
+    with Path(path).open("rb") as file:
+        n_bytes, at = os.fstat(file.fileno()).st_size, 0
+        while at < n_bytes:
+            file.seek(at)
+            head = file.read(16)
+            size = int.from_bytes(head[:4], "big")
+            if size == 1:  # the size follows in 64 bits
+                size = int.from_bytes(head[8:], "big")
+            if size < 8:  # 0: to the end, wherever that was; others are damage
+                return size == 0
+            at += size
+        return at > n_bytes
+
+
 def quarter_turns(frame: VideoFrame) -> int:
     """Anticlockwise turns, 0 to 3, that make the picture upright."""
     return round(frame.rotation / 90) % 4

@@ -4,6 +4,7 @@ import hashlib
 import os
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 
@@ -46,6 +47,34 @@ def test_real_films(media, name, n_frames, size, codec, decoder):
     assert video.pts_us[0] == 0
 
 
+# Every clip of the folder that decodes to its end, so every one whose times can be known for sure
+WHOLE = (
+    "audio2_nasa.mp4", "av1_sample.mkv", "counter_numbers.mp4", "cuts_cosmos30s.mp4", "cuts_testvideo.mp4",
+    "face_then_none.mov", "hevc_10bit.mp4", "nocount_pancake.mkv", "noface_pyfeat.mp4", "poison/one_frame.mp4",
+    "rotated_0.mov", "rotated_180.mov", "rotated_270.mov", "rotated_90.mov", "stage_hamilton.mp4",
+    "street_multiface.mp4", "talk_d0.mp4", "talk_d10.mp4", "talk_d12.mp4", "talk_d3.mp4", "talk_d9.mp4",
+    "talk_s13.mp4", "talk_s18.mp4", "trailer_cuts.mp4", "trailer_two_people.mp4", "unordered_pts.mov",
+    "vfr_goldeneye.mp4",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_times_are_those_of_the_decoded_frames(media, name):
+    with av.open(str(media / name)) as container:
+        stream = container.streams.video[0]
+        ticks = sorted(frame.pts for frame in container.decode(stream))
+        expected = [round((tick - ticks[0]) * stream.time_base * 1_000_000) for tick in ticks]
+    video = _probe(media / name)
+    assert video.pts_us.tolist() == expected
+    assert (video.damage, video.damage_type) == (None, None)
+
+
+def test_no_clip_is_left_out(media):
+    films = {path.relative_to(media).as_posix() for path in media.rglob("*") if path.suffix in {".mp4", ".mov", ".mkv"}}
+    left_out = films - set(WHOLE)
+    assert {name for name in left_out if not name.startswith("poison/")} == {"broken_corrupted.mp4"}
+
+
 def test_times_are_rounded_once_from_exact_fractions(media):
     ntsc = _probe(media / "cuts_testvideo.mp4").pts_us
     assert ntsc.tolist() == [round(Fraction(i * 1001, 30000) * 1_000_000) for i in range(720)]
@@ -86,7 +115,6 @@ def test_size_is_that_of_the_upright_picture(tmp_path, turned_deg, aspect, size)
         pytest.param("not_a_video.mp4", "is text", id="text"),
         pytest.param("no_moov.mp4", "has no index", id="no_moov"),
         pytest.param("truncated_half.mp4", "has no index", id="first_half"),
-        pytest.param("truncated_mdat.mp4", "after 8 of 25 frames", id="data_cut"),
         pytest.param("audio_only.mp4", "no video stream", id="audio_only"),
         pytest.param("zero_frames.mp4", "has no frames", id="zero_frames"),
         pytest.param("huge_header.mp4", "absurd size", id="absurd_header"),
