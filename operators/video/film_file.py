@@ -52,14 +52,13 @@ def open_film(path: str, *, uri: str) -> InputContainer:
 
 
 def _head(file: Path, uri: str) -> bytes:
-    """The first bytes. Opening a pipe that nobody writes to would wait for ever, so it is opened without waiting."""
-    opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    kind = file.stat().st_mode
+    if stat.S_ISDIR(kind):
+        raise BadInput(f"{uri}: is a folder, not a film; give the films in it")
+    if not stat.S_ISREG(kind):
+        raise BadInput(f"{uri}: is a pipe or a device, not a file; copy the film to a file first")
+    opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # never waits, should it have become a pipe
     try:
-        kind = os.fstat(opened).st_mode
-        if stat.S_ISDIR(kind):
-            raise BadInput(f"{uri}: is a folder, not a film; give the films in it")
-        if not stat.S_ISREG(kind):
-            raise BadInput(f"{uri}: is a pipe or a device, not a file; copy the film to a file first")
         return os.read(opened, _HEAD_BYTES)
     finally:
         os.close(opened)

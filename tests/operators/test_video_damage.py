@@ -70,7 +70,7 @@ def test_all_but_the_first_frame_is_gone(tmp_path, source):
     erase_packet(path, 1)
     shown, video = _look(source, path)
     assert (shown, video.n_frames) == ([0], 1)
-    assert video.damage == "the film is damaged at frame 1, after 0.0 s of 0.1 s; only the first frame was used"
+    assert video.damage == "the film is damaged at frame 1, after 0.040 s of 0.120 s; only the first frame was used"
 
 
 def test_an_index_that_names_an_absurd_frame(tmp_path, source):

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import socket
 from fractions import Fraction
 
 import av
@@ -16,6 +17,11 @@ from tests.operators.video_clips import write_clip
 
 def _probe(path):
     return probe(str(path), uri=path.name, video_id="0" * 32)
+
+
+def _socket(path):
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(path)
 
 
 # n_frames as counted by decoding to the end (shared/media/README.md); sizes as shown
@@ -137,9 +143,10 @@ def test_a_playlist_cannot_make_us_read_another_file(tmp_path):
         _probe(playlist)
 
 
-def test_a_pipe_does_not_hang(tmp_path):
-    os.mkfifo(tmp_path / "film.mp4")
-    with pytest.raises(BadInput, match="is a pipe"):
+@pytest.mark.parametrize("make", [pytest.param(os.mkfifo, id="pipe"), pytest.param(_socket, id="socket")])
+def test_what_is_no_file_does_not_hang(tmp_path, make):
+    make(str(tmp_path / "film.mp4"))
+    with pytest.raises(BadInput, match="is a pipe or a device, not a file"):
         _probe(tmp_path / "film.mp4")
 
 
