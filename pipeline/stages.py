@@ -49,7 +49,7 @@ class CutVideo:
         from operators.video.shots import FindShots
 
         self.job = job
-        self.frames = FrameSource()
+        self.frames = FrameSource(deadline_s=job.decode_deadline_s)
         self.find_shots = FindShots(job.config.shots)
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
@@ -74,16 +74,17 @@ class CutVideo:
             yield from errors.rows
 
     def _cut(self, task: Input, at: Callable[[Stage], None]) -> Cut:
-        from operators.video.probe import probe
+        from operators.video.look_through import LookThrough
         from operators.video.segments import cut_segments
 
         settings = self.job.config.shots
         at("probe")
         with local_copy(task, self.job.storage_options) as path:
-            video = probe(path, uri=task.uri, video_id=task.video_id)
+            video = self.frames.probe(path, uri=task.uri, video_id=task.video_id)
             at("shots")
-            shots = self.find_shots(video, self.frames.read(video, path, longer_side_px=settings.detect_px))
-        return Cut(video=video, shots=shots, n_segments=len(cut_segments(video, shots, settings)))
+            film = LookThrough(self.frames, video, path, longer_side_px=settings.detect_px)
+            shots = self.find_shots(video, film)
+        return Cut(video=film.video, shots=shots, n_segments=len(cut_segments(film.video, shots, settings)))
 
 
 class FindFaces:
@@ -95,7 +96,7 @@ class FindFaces:
         from operators.video.frame_source import FrameSource
 
         self.job = job
-        self.frames = FrameSource()
+        self.frames = FrameSource(deadline_s=job.decode_deadline_s)
         faces, emotion = job.config.faces, job.config.emotion
         self.find_tracks = FindTracks(make_finder(faces), faces, crop_px=job.generator.resolution)
         self.read_emotion = None

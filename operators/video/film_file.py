@@ -1,8 +1,10 @@
-"""Open a film with PyAV, within limits, so that no file can make FFmpeg read other files or fill the memory.
+"""Open a film with PyAV, within limits, so that no file can make FFmpeg read other files, wait or fill the memory.
 
 Probe and decoder both open films here: what one of them refuses, the other never sees.
 """
 
+import errno
+import os
 import stat
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +22,12 @@ PIXELS_MAX = 8192 * 4320  # 8K DCI; a frame is then 106 MB of RGB. A 0.7 MB file
 # and addresses, so a file with a film's name could read what its sender may not.
 _CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf"
 _HEAD_BYTES = 4096
+_WORDS: dict[type[av.FFmpegError], str] = {
+    av.error.InvalidDataError: "its data is damaged",
+    av.error.EOFError: "it ends there",
+    av.error.PatchWelcomeError: "it uses something that FFmpeg does not support",
+    av.error.DecoderNotFoundError: "FFmpeg has no decoder for it",
+}
 
 
 def open_film(path: str, *, uri: str) -> InputContainer:
@@ -28,17 +36,28 @@ def open_film(path: str, *, uri: str) -> InputContainer:
     Takes: a local file, and the name its user knows it by. Raises: BadInput with the cure; OSError as it comes.
     """
     file = Path(path).absolute()  # absolute: `data:x.mp4` is then a name and no protocol of FFmpeg's
-    status = file.stat()
-    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-        raise BadInput(f"{uri}: is a pipe or a device, not a file; copy the film to a file first")
-    with file.open("rb") as opened:
-        head = opened.read(_HEAD_BYTES)
+    head = _head(file, uri)
     if not head:
         raise BadInput(f"{uri}: is empty (0 bytes); fetch it again")
     try:
         return av.open(str(file), options={"format_whitelist": _CONTAINERS, "max_pixels": str(PIXELS_MAX)})
     except av.FFmpegError as err:
+        refuse_if_no_memory(err)
         raise BadInput(f"{uri}: {_why_not_a_film(head, err)}") from err
+
+
+def _head(file: Path, uri: str) -> bytes:
+    """The first bytes. Opening a pipe that nobody writes to would wait for ever, so it is opened without waiting."""
+    opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        kind = os.fstat(opened).st_mode
+        if stat.S_ISDIR(kind):
+            raise BadInput(f"{uri}: is a folder, not a film; give the films in it")
+        if not stat.S_ISREG(kind):
+            raise BadInput(f"{uri}: is a pipe or a device, not a file; copy the film to a file first")
+        return os.read(opened, _HEAD_BYTES)
+    finally:
+        os.close(opened)
 
 
 def film_stream(container: InputContainer) -> VideoStream | None:
@@ -67,14 +86,28 @@ def ticks_to_us(ticks: int, time_base: Fraction) -> int:
     return (2 * ticks * scale.numerator + scale.denominator) // (2 * scale.denominator)
 
 
+def refuse_if_no_memory(err: av.FFmpegError) -> None:
+    """Raises: MemoryError. It is the machine's fault, not the film's."""
+    if err.errno == errno.ENOMEM:
+        raise MemoryError("FFmpeg has no memory left") from err
+
+
 def why(err: av.FFmpegError) -> str:
-    """FFmpeg's reason without the number and the path around it."""
+    """FFmpeg's reason as a person would say it."""
+    for kind, words in _WORDS.items():
+        if isinstance(err, kind):
+            return words
     return (err.strerror or type(err).__name__).lower()
 
 
 def _why_not_a_film(head: bytes, err: av.FFmpegError) -> str:
+    kinds = "give an mp4, mov, mkv, webm, avi or ts file"
     if head[4:8] == b"ftyp":
         return "has no index (moov box): the recording or the copy was cut off; fetch it again, or rebuild the index"
+    if not head.strip(b"\0"):
+        return "begins with zeros: a download or a recording that was never filled; fetch it again"
     if head.isascii() and b"\0" not in head:
         return "is text, not a film; give the film itself"
-    return f"is not a film that FFmpeg can open ({why(err)}); give an mp4, mov, mkv, webm, avi or ts file"
+    if isinstance(err, av.error.InvalidDataError):
+        return f"is no film, or its beginning is damaged; {kinds}, or fetch it again"
+    return f"cannot be opened as a film ({why(err)}); {kinds}"
