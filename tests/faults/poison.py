@@ -86,7 +86,7 @@ def _open_files(pid: int) -> set[Path]:
     with suppress(OSError):
         for link in Path(f"/proc/{pid}/fd").iterdir():
             with suppress(OSError):
-                found.add(Path(os.readlink(link)))
+                found.add(link.readlink())
     return found
 
 

@@ -1,7 +1,7 @@
-"""Every way in which a film goes wrong, beside good ones: each file has a fate and a reason, and the good ones are done.
+"""Every way in which a film goes wrong, beside good ones: each file has its fate and reason, the good ones are done.
 
-The decoders that hang and crash are the real ones: their processes get SIGSTOP and SIGSEGV whenever they have a certain
-film open, whoever opens it and however often.
+The decoders that hang and crash are real ones: their processes get SIGSTOP and SIGSEGV whenever they have a film of a
+certain name open, whoever opens it and however often.
 """
 
 import shutil
