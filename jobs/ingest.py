@@ -38,6 +38,7 @@ class IngestOptions:
     every_s: float = 30.0  # between two looks; listing 100,000 films takes seconds
     prune: bool = False
     workers: int | None = None
+    decode_deadline_s: float = 60.0  # without a sign of life from a decoder
     device: str = "cpu"
     address: str | None = None
     storage_options: dict[str, str] = field(default_factory=dict, repr=False)  # of the dataset and of the films
@@ -154,7 +155,8 @@ def _job_of(tables: Tables, options: IngestOptions) -> Job:
             f"{options.dataset}: its settings no longer mean what they meant ({changed}); put the former files back, "
             "or make another dataset with `latentreel invert`"
         )
-    return replace(job, generation=int(properties["latentreel.generation"]))
+    generation = int(properties["latentreel.generation"])
+    return replace(job, generation=generation, decode_deadline_s=options.decode_deadline_s)
 
 
 def _with_replaced(task: Input, found: Changes) -> Input:

@@ -26,6 +26,7 @@ class InvertOptions:
     config: str | None = None
     overrides: dict[str, Any] = field(default_factory=dict)  # settings by their dotted names; None: not given
     workers: int | None = None
+    decode_deadline_s: float = 60.0  # without a sign of life from a decoder
     device: str = "cpu"
     address: str | None = None
     replace: bool = False
@@ -40,7 +41,7 @@ def invert(options: InvertOptions, console: Console | None = None) -> int:
         config, options.dataset, device=options.device, storage_options=options.storage_options
     )
     tables, generation = open_or_create(job, canonical, anew=options.replace)
-    job = replace(job, generation=generation)
+    job = replace(job, generation=generation, decode_deadline_s=options.decode_deadline_s)
 
     with console.status("reading the sources"):
         plan = plan_videos(options.sources, tables)

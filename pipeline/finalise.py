@@ -87,10 +87,14 @@ def _finalise(task: Input, job: Job) -> Fate:
 
     frame_files = write_frames(store, task.video_id, frames_of_tracks())
     dropped = sum((staging.read_dropped(i) for i in range(cut.n_segments)), NOTHING_DROPPED)
+    damage_type = cut.video.damage_type
     fate = Fate(
         video_id=task.video_id,
         uri=task.uri,
         status="committed" if tracks else "no_faces",
+        stage=damage_type and ("shots" if damage_type == "DamagedFrame" else "probe"),  # where it was found
+        error_type=damage_type,
+        reason=cut.video.damage,
         n_shots=len(cut.shots),
         n_tracks=len(tracks),
         n_latents=sum(track["n_frames"] for track in tracks),

@@ -16,6 +16,7 @@ from pipeline.prepare_worker import prepare_worker
 from pipeline.rows import pack, unpack
 from pipeline.staging import Cut, Staging
 from pipeline.stop import is_stopping
+from pipeline.storage_errors import one_line, storage_trouble
 from pipeline.store import Store
 from schemas.clips import TrackClip
 from schemas.errors import BadInput
@@ -232,11 +233,17 @@ class _ErrorRows:
             stage=self.stage,
             segment_index=self.segment_index,
             error_type=type(err).__name__,
-            message=" ".join(str(err).split()) or type(err).__name__,
+            message=_in_one_line(self.task.uri, err),
             permanent=isinstance(err, BadInput),
         )
         self.rows = [pack(self.task.video_id, row)]
         return True
+
+
+def _in_one_line(uri: str, err: Exception) -> str:
+    if isinstance(err, PermissionError | FileNotFoundError) and err.strerror:
+        return f"{err.filename or uri}: {storage_trouble(err)}"
+    return one_line(err)
 
 
 def _staging(job: Job, task: Input) -> Staging:

@@ -74,8 +74,8 @@ def _deadly(folder: Path) -> dict[Path, signal.Signals]:
 
 
 def _invert(sources: list[Path], dataset: Path, address: str) -> int:
-    words = ["invert", *sources, "-o", dataset, "--workers", "2", "--address", address, *FAST]
-    return run_here(*words, "--decode-deadline", str(DEADLINE_S)).returncode
+    words = ["--workers", "2", "--address", address, "--decode-deadline", str(DEADLINE_S), *FAST]
+    return run_here("invert", *sources, "-o", dataset, *words).returncode
 
 
 def _check(opened: Dataset, expected: dict[str, Fate]) -> None:
