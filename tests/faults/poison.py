@@ -27,7 +27,6 @@ def write_zoo(folder: Path) -> None:
     for seed in range(3):
         (folder / f"flipped-{seed}.mp4").write_bytes(_flipped(whole, Random(seed), n=50))
     (folder / "absurd-header.mp4").write_bytes(_claiming(whole, 65520, 65520))
-    (folder / "empty.mp4").touch()
     (folder / "text.mp4").write_text("A long time ago\n" * 50)
     write_clip(folder / "one-frame.mp4", n_frames=1)
     (folder / "no-frame.mp4").write_bytes(_without_frames(whole))

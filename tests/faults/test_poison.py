@@ -33,14 +33,13 @@ MADE = {
     "flipped-1.mp4": Fate(ANY),
     "flipped-2.mp4": Fate(ANY),
     "absurd-header.mp4": Fate("no_faces"),  # its pictures say themselves how large they are
-    "empty.mp4": Fate("quarantined", "probe", "is empty"),
     "text.mp4": Fate("quarantined", "probe", "is text"),
     "one-frame.mp4": Fate("no_faces"),
     "no-frame.mp4": Fate("quarantined", "probe", "no frames"),
     "sound-only.mp4": Fate("quarantined", "probe", "no video stream"),
     "pipe.mp4": Fate("quarantined", "source", "is a pipe"),
     "folder.mp4": Fate("quarantined", "source", "is a folder"),
-    "hangs.mp4": Fate("quarantined", None, "did not"),
+    "hangs.mp4": Fate("quarantined", None, "no sign of life"),
     "crashes.mp4": Fate("quarantined", None, "SIGSEGV"),
 }
 SHARED = {
