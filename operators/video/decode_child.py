@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.video.decord_pictures import decord_pictures
-from operators.video.film_file import refuse_if_no_memory, why
+from operators.video.film_file import why
 from operators.video.probe import probe
 from operators.video.pyav_pictures import pyav_pictures
 from schemas.errors import BadInput
@@ -152,7 +152,6 @@ class _Server:
             else:
                 stopped_by = "the file ends"
         except av.FFmpegError as err:
-            refuse_if_no_memory(err)
             stopped_by = why(err)
         self.say(end=stopped_by)
 

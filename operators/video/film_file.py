@@ -3,14 +3,17 @@
 Probe and decoder both open films here: what one of them refuses, the other never sees.
 """
 
-import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -26,7 +29,8 @@ _WORDS: dict[type[av.FFmpegError], str] = {
     av.error.InvalidDataError: "its data is damaged",
     av.error.EOFError: "it ends there",
     av.error.PatchWelcomeError: "it uses something that FFmpeg does not support",
-    av.error.DecoderNotFoundError: "FFmpeg has no decoder for it",
+    # A system kills whom it has no memory for. It refuses only an absurd size, which a damaged film asks for.
+    av.error.MemoryError: "it asks for more memory than there is",
 }
 
 
@@ -40,9 +44,10 @@ def open_film(path: str, *, uri: str) -> InputContainer:
     if not head:
         raise BadInput(f"{uri}: is empty (0 bytes); fetch it again")
     try:
-        return av.open(str(file), options={"format_whitelist": _CONTAINERS, "max_pixels": str(PIXELS_MAX)})
+        # Titles may be in any encoding; nobody reads them here.
+        options = {"format_whitelist": _CONTAINERS, "max_pixels": str(PIXELS_MAX)}
+        return av.open(str(file), options=options, metadata_errors="replace")
     except av.FFmpegError as err:
-        refuse_if_no_memory(err)
         raise BadInput(f"{uri}: {_why_not_a_film(head, err)}") from err
 
 
@@ -70,6 +75,23 @@ def film_stream(container: InputContainer) -> VideoStream | None:
     return None
 
 
+# PyAV 18.1 flushes at the end also streams that began after the start, as a broadcast's do, and does not find their
+# names. Ours have been flushed by then.
+_LATE_STREAM = IndexError
+
+
+def packets(container: InputContainer) -> Iterator["Packet[Any]"]:
+    """Of all streams, with empty ones at the end that flush the decoders."""
+    with suppress(_LATE_STREAM):
+        yield from container.demux()
+
+
+def pictures(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """Decoded, in order of time."""
+    with suppress(_LATE_STREAM):
+        yield from container.decode(stream)
+
+
 def family(container: InputContainer) -> str:
     """FFmpeg calls the mp4 family `mov,mp4,m4a,3gp,3g2,mj2`."""
     return container.format.name.split(",")[0]
@@ -82,14 +104,8 @@ def quarter_turns(frame: VideoFrame) -> int:
 
 def ticks_to_us(ticks: int, time_base: Fraction) -> int:
     """Exact rational arithmetic, rounded to the nearest microsecond."""
-    scale = time_base * 1_000_000
-    return (2 * ticks * scale.numerator + scale.denominator) // (2 * scale.denominator)
-
-
-def refuse_if_no_memory(err: av.FFmpegError) -> None:
-    """Raises: MemoryError. It is the machine's fault, not the film's."""
-    if err.errno == errno.ENOMEM:
-        raise MemoryError("FFmpeg has no memory left") from err
+    up, down = time_base.numerator * 1_000_000, time_base.denominator
+    return (2 * ticks * up + down) // (2 * down)
 
 
 def why(err: av.FFmpegError) -> str:
@@ -108,6 +124,6 @@ def _why_not_a_film(head: bytes, err: av.FFmpegError) -> str:
         return "begins with zeros: a download or a recording that was never filled; fetch it again"
     if head.isascii() and b"\0" not in head:
         return "is text, not a film; give the film itself"
-    if isinstance(err, av.error.InvalidDataError):
+    if isinstance(err, av.error.InvalidDataError | av.error.ArgumentError | av.error.EOFError):
         return f"is no film, or its beginning is damaged; {kinds}, or fetch it again"
     return f"cannot be opened as a film ({why(err)}); {kinds}"

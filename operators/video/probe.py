@@ -14,6 +14,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
+from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -24,8 +25,8 @@ from operators.video.film_file import (
     family,
     film_stream,
     open_film,
+    packets,
     quarter_turns,
-    refuse_if_no_memory,
     ticks_to_us,
     why,
 )
@@ -75,6 +76,7 @@ def probe(path: str, *, uri: str, video_id: str, alive: Callable[[], None] = lam
         stream = film_stream(container)
         if stream is None:
             raise BadInput(f"{uri}: has no video stream; give a film, not a sound file or a cover picture")
+        _check_codec(uri, stream)
         _check_size(uri, stream)
         demuxed = _demux(uri, container, stream, alive)
         pts_us = _times(uri, container, stream, demuxed)
@@ -95,6 +97,14 @@ def probe(path: str, *, uri: str, video_id: str, alive: Callable[[], None] = lam
         return cut_short(video, video.n_frames, damage) if damage else video
 
 
+def _check_codec(uri: str, stream: VideoStream) -> None:
+    if stream.codec_context is None:  # its type does not say so
+        raise BadInput(
+            f"{uri}: its pictures are coded in a way that FFmpeg does not know, or its header is damaged; re-encode it "
+            "as H.264, or fetch it again"
+        )
+
+
 def _check_size(uri: str, stream: VideoStream) -> None:
     """Before anything is decoded: one frame of a bomb takes more memory than the machine may have."""
     width, height = stream.codec_context.width, stream.codec_context.height
@@ -110,14 +120,15 @@ def _demux(uri: str, container: InputContainer, stream: VideoStream, alive: Call
     n_hidden = 0
     first: VideoFrame | None = None
     last: Packet[Any] | None = None
-    ends_s = 0.0
+    ends: dict[Stream, int] = {}  # in the stream's own ticks: fractions of 200,000 packets take seconds
     broken_by: av.FFmpegError | None = None
     try:
-        for packet in container.demux():  # of all streams: a film is as long as the longest of them
+        for packet in packets(container):  # of all streams: a film is as long as the longest of them
             alive()
             if packet.size:  # the packets of size 0 at the end only flush the decoders
                 last = packet
-                ends_s = max(ends_s, _end_s(packet))
+                end = (packet.dts or 0 if packet.pts is None else packet.pts) + (packet.duration or 0)
+                ends[packet.stream] = max(ends.get(packet.stream, 0), end)
             if packet.stream is not stream:
                 continue
             if packet.size and packet.is_discard:
@@ -127,7 +138,6 @@ def _demux(uri: str, container: InputContainer, stream: VideoStream, alive: Call
             if first is None:
                 first = next((frame for frame in packet.decode() if isinstance(frame, VideoFrame)), None)
     except av.FFmpegError as err:
-        refuse_if_no_memory(err)
         broken_by = err
     if first is None:
         raise BadInput(f"{uri}: {_why_no_frame(len(shown), broken_by)}")
@@ -135,7 +145,7 @@ def _demux(uri: str, container: InputContainer, stream: VideoStream, alive: Call
         packets=shown,
         n_hidden=n_hidden,
         first=first,
-        ends_s=ends_s - (container.start_time or 0) / 1e6,
+        ends_s=max(float(end * (of.time_base or 0)) for of, end in ends.items()) - (container.start_time or 0) / 1e6,
         ends_inside=last is not None and last.is_corrupt,
         broken_by=broken_by,
     )
@@ -147,13 +157,6 @@ def _why_no_frame(n_packets: int, broken_by: av.FFmpegError | None) -> str:
     if n_packets:
         return f"none of its {n_packets} frames decodes; fetch it again, or re-encode it"
     return "its video stream has no frames; fetch it again"
-
-
-def _end_s(packet: "Packet[Any]") -> float:
-    at = packet.dts if packet.pts is None else packet.pts
-    if at is None or packet.time_base is None:
-        return 0.0
-    return float((at + (packet.duration or 0)) * packet.time_base)
 
 
 def _promised_s(container: InputContainer, stream: VideoStream) -> float | None:

@@ -17,8 +17,8 @@ from operators.video.film_file import (
     family,
     film_stream,
     open_film,
+    pictures,
     quarter_turns,
-    refuse_if_no_memory,
     ticks_to_us,
 )
 
@@ -55,7 +55,7 @@ def pyav_pictures(
                 return
     with open_film(path, uri=uri) as container:
         stream = _stream_of(container)
-        frames = container.decode(stream)
+        frames = pictures(container, stream)
         first = next(frames, None)
         if first is not None:
             passed = islice(_each(alive, chain([first], frames)), first_frame, None)
@@ -95,7 +95,7 @@ def _from_time(
     container: InputContainer, stream: VideoStream, start_us: int, alive: Callable[[], None]
 ) -> tuple[Iterator[VideoFrame], _Clock] | None:
     """The frames from this time on; None where times cannot be trusted to find it."""
-    first = next(container.decode(stream), None)
+    first = next(pictures(container, stream), None)
     clock = None if first is None else _clock(container, stream, first)
     if clock is None:
         return None
@@ -103,10 +103,9 @@ def _from_time(
         ticks = int((max(start_us - back_s * 1_000_000, 0)) / (clock.time_base * 1_000_000))
         try:
             container.seek(clock.origin + ticks, stream=stream)
-        except av.FFmpegError as err:  # the index is at the end of some films, and that may be missing
-            refuse_if_no_memory(err)
+        except av.FFmpegError:  # the index is at the end of some films, and that may be missing
             return None
-        frames = _each(alive, container.decode(stream))
+        frames = _each(alive, pictures(container, stream))
         landed_on_key = None
         for frame in frames:
             if frame.pts is None:
