@@ -88,7 +88,7 @@ class _Watch:
         problems = self._announce(plan, found)
         self._follow(plan, found)
         todo = [] if self.stop.asked else [_with_replaced(task, found) for task in plan.todo]
-        pools = default_pools(self.options.workers, self.options.device)
+        pools = default_pools(self.options.workers, self.options.device, finder=self.job.config.faces.finder)
         summary = work(todo, self.job, pools, self.console, self._engine, self.stop)
         return 1 if problems or plan.quarantined or summary.of("quarantined") else 0
 

@@ -49,7 +49,7 @@ def invert(options: InvertOptions, console: Console | None = None) -> int:
     clear_leftovers(tables.store, job.config_id, plan.done)
     commit_refused(plan.problems, job)
     _announce(plan, job, console)
-    pools = default_pools(options.workers, options.device)
+    pools = default_pools(options.workers, options.device, finder=job.config.faces.finder)
     if plan.todo:
         announce_loss(job, console)
     stop = stop_request(job, console)

@@ -89,7 +89,7 @@ class CutVideo:
 
 
 class FindFaces:
-    """Segment -> its aligned tracks (0 is an answer), each with its expression. Needs no torch."""
+    """Segment -> its aligned tracks (0 is an answer), each with its expression. Needs no torch where dlib finds."""
 
     def __init__(self, job: Job) -> None:
         from operators.faces.find_tracks import FindTracks
@@ -99,7 +99,8 @@ class FindFaces:
         self.job = job
         self.frames = FrameSource(deadline_s=job.decode_deadline_s)
         faces, emotion = job.config.faces, job.config.emotion
-        self.find_tracks = FindTracks(make_finder(faces), faces, crop_px=job.generator.resolution)
+        finder = make_finder(faces, device=job.device)
+        self.find_tracks = FindTracks(finder, faces, crop_px=job.generator.resolution)
         self.read_emotion = None
         if emotion.model:
             from operators.emotion.onnx_emotion import OnnxEmotion
