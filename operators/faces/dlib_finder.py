@@ -5,6 +5,7 @@ brings the predictor that aligned FFHQ itself.
 """
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ import dlib
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.faces.face import Face
+from operators.faces.face import N_LANDMARKS, Face, faces_of
 from operators.faces.suppress import without_doubles
 from schemas.config import FaceSettings
 from schemas.errors import WrongUse
@@ -40,26 +41,27 @@ class DlibFinder:
     Not promised: profiles (beyond about 45 degrees the detector loses the face; the tracker bridges short losses).
     """
 
+    frames_per_batch = 1
+
     def __init__(self, settings: FaceSettings):
         self.settings = settings
         self.detector = dlib.get_frontal_face_detector()
         self.predictor = dlib.shape_predictor(str(predictor_path()))
 
-    def __call__(self, rgb_HWC: NDArray[np.uint8]) -> list[Face]:
-        """Takes (H, W, 3) uint8 RGB; gives faces, best score first."""
+    def __call__(self, frames: Sequence[NDArray[np.uint8]], /) -> list[list[Face]]:
+        """One frame after another: equal bits whatever the batch."""
+        return [self._faces(np.ascontiguousarray(rgb_HWC)) for rgb_HWC in frames]
+
+    def landmarks(self, rgb_HWC: NDArray[np.uint8], boxes_N4: NDArray[np.floating], /) -> NDArray[np.float32]:
+        """Takes boxes of about dlib's own shape: a square from the brows to below the lip, as wide as the face."""
         rgb_HWC = np.ascontiguousarray(rgb_HWC)
+        points = [self._points(rgb_HWC, box_4) for box_4 in boxes_N4]
+        return np.array(points, np.float32).reshape(-1, N_LANDMARKS, 2)
+
+    def _faces(self, rgb_HWC: NDArray[np.uint8]) -> list[Face]:
         boxes_N4, scores_N = self._detect(rgb_HWC)
-        large = (boxes_N4[:, 2:] - boxes_N4[:, :2]).min(axis=1, initial=np.inf) >= self.settings.min_face_px
-        boxes_N4, scores_N = boxes_N4[large], scores_N[large]
-        return [
-            Face(
-                box=(float(x0), float(y0), float(x1), float(y1)),
-                landmarks_682=self._landmarks(rgb_HWC, boxes_N4[i]),
-                score=float(scores_N[i]),
-            )
-            for i in without_doubles(boxes_N4, scores_N)
-            for x0, y0, x1, y1 in [boxes_N4[i]]
-        ]
+        kept = without_doubles(boxes_N4, scores_N)
+        return faces_of(boxes_N4[kept], scores_N[kept], self.landmarks(rgb_HWC, boxes_N4[kept]))
 
     def _detect(self, rgb_HWC: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         height, width, _ = rgb_HWC.shape
@@ -74,7 +76,7 @@ class DlibFinder:
         per_pixel = np.array([width / small_HWC.shape[1], height / small_HWC.shape[0]] * 2)
         return edges_N4.reshape(-1, 4) * per_pixel - 0.5, np.array(scores, np.float64)
 
-    def _landmarks(self, rgb_HWC: NDArray[np.uint8], box_4: NDArray[np.float64]) -> NDArray[np.float32]:
+    def _points(self, rgb_HWC: NDArray[np.uint8], box_4: NDArray[np.floating]) -> NDArray[np.float32]:
         left, top, right, bottom = np.rint(box_4 + 0.5).astype(int)  # edges again, on the full frame
         shape = self.predictor(rgb_HWC, dlib.rectangle(int(left), int(top), int(right) - 1, int(bottom) - 1))
         return np.array([(p.x, p.y) for p in shape.parts()], np.float32)

@@ -9,6 +9,7 @@ from the cache of torch.hub, which the library fills by a download.
 import os
 import pickle
 import urllib.error
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -22,7 +23,7 @@ from face_alignment.models import FAN
 from face_alignment.utils import load_file_from_url
 from numpy.typing import NDArray
 
-from operators.faces.face import Face
+from operators.faces.face import N_LANDMARKS, Face, faces_of
 from operators.faces.suppress import without_doubles
 from schemas.config import FaceSettings
 from schemas.embedded import MODELS
@@ -71,6 +72,8 @@ class FaceAlignmentFinder:
     Not promised: landmarks finer than whole pixels (the library rounds them); equal bits on another device.
     """
 
+    frames_per_batch = 1
+
     def __init__(self, settings: FaceSettings, *, device: str = "cpu"):
         self.settings = settings
         detector_kwargs = _blazeface_files() if settings.fan_detector == "blazeface" else _s3fd_files()
@@ -87,24 +90,21 @@ class FaceAlignmentFinder:
             reason = " ".join(str(err).split())[:200]
             raise WrongUse(f"weights of face-alignment cannot be read: {reason}; fetch the files again") from err
 
-    def __call__(self, rgb_HWC: NDArray[np.uint8]) -> list[Face]:
-        """Takes (H, W, 3) uint8 RGB; gives faces, best score first."""
+    def __call__(self, frames: Sequence[NDArray[np.uint8]], /) -> list[list[Face]]:
+        return [self._faces(rgb_HWC) for rgb_HWC in frames]
+
+    def landmarks(self, rgb_HWC: NDArray[np.uint8], boxes_N4: NDArray[np.floating], /) -> NDArray[np.float32]:
+        """Takes boxes as the detector of the settings draws them: each has its own idea of how large a face is."""
+        if len(boxes_N4) == 0:  # the library warns and gives None
+            return np.empty((0, N_LANDMARKS, 2), np.float32)
+        return np.array(self.library.get_landmarks_from_image(rgb_HWC, detected_faces=list(boxes_N4)), np.float32)
+
+    def _faces(self, rgb_HWC: NDArray[np.uint8]) -> list[Face]:
         boxes_N4, scores_N = self._detect(rgb_HWC)
-        large = (boxes_N4[:, 2:] - boxes_N4[:, :2]).min(axis=1, initial=np.inf) >= self.settings.min_face_px
         enough = scores_N >= self.settings.min_score
-        boxes_N4, scores_N = boxes_N4[large & enough], scores_N[large & enough]
+        boxes_N4, scores_N = boxes_N4[enough], scores_N[enough]
         kept = without_doubles(boxes_N4, scores_N)
-        if not kept:
-            return []
-        landmarks = self.library.get_landmarks_from_image(rgb_HWC, detected_faces=list(boxes_N4[kept]))
-        return [
-            Face(
-                box=(float(x0), float(y0), float(x1), float(y1)),
-                landmarks_682=points_682.astype(np.float32),
-                score=float(score),
-            )
-            for (x0, y0, x1, y1), score, points_682 in zip(boxes_N4[kept], scores_N[kept], landmarks, strict=True)
-        ]
+        return faces_of(boxes_N4[kept], scores_N[kept], self.landmarks(rgb_HWC, boxes_N4[kept]))
 
     def _detect(self, rgb_HWC: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         height, width, _ = rgb_HWC.shape

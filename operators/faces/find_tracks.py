@@ -5,6 +5,7 @@ T frames of a track, R crop side in pixels, 68 landmarks and 4 corners of 2 coor
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,10 +65,12 @@ class FindTracks:
         return SegmentTracks(clips=self._cut_crops(segment, read, tracks))
 
     def _find(self, segment: Segment, read: Read) -> _Seen:
-        faces, pts_us = [], []
-        for frame in _checked(segment, read):
-            faces.append(self.finder(frame.rgb_HWC))
-            pts_us.append(frame.pts_us)
+        faces: list[list[Face]] = []
+        pts_us: list[int] = []
+        frames = _checked(segment, read)
+        while batch := list(islice(frames, self.finder.frames_per_batch)):
+            faces += self.finder([frame.rgb_HWC for frame in batch])
+            pts_us += [frame.pts_us for frame in batch]
         return _Seen(faces=faces, pts_us=np.array(pts_us, np.int64))
 
     def _follow(self, segment: Segment, shot: Shot, seen: _Seen) -> list[FaceTrack]:
