@@ -39,7 +39,11 @@ class FaceSettings(_Settings):
     detect_px: int = Field(960, ge=80)  # longer side dlib sees; a face needs 80 px of it. 640: half the time
     min_score: float = 0.1  # of dlib's margin: most folds of cloth and drawings stay below, faces that last above
     fan_detector: Literal["s3fd", "blazeface"] = "s3fd"  # of face-alignment; on a CPU 5 s a frame and 0.02 s
+    detect_every: int = Field(1, ge=1, le=12)  # TODO
+    identity_per_s: float = Field(1.0, gt=0)  # TODO
     min_face_px: int = Field(32, ge=8)  # shorter side of a box in the film; smaller cannot be inverted
+    max_turn_deg: float | None = Field(None, gt=0, le=90)  # TODO
+    min_sharpness: float = Field(0.0, ge=0)  # TODO
     min_track_s: float = Field(0.3, ge=0)  # shorter tracks are mostly false finds
     max_gap_s: float = Field(0.5, ge=0)  # the detector's blinks are filled in and marked; longer gaps split the track
     smooth_s: float = Field(0.06, ge=0)  # Gaussian along the track; raw dlib landmarks jitter as much as faces move

@@ -6,22 +6,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.faces.face import Face
+from operators.faces.filled_tracks import filled_tracks
+from operators.faces.sighting import Sighting
 from operators.faces.suppress import without_doubles
 from operators.faces.tracking import link_faces
+from schemas.config import FaceSettings
 
 SIDE = 100.0
 
 
-def face(x, y=100.0, *, side=SIDE, score=1.0):
+def face(x, y=100.0, *, side=SIDE, score=1.0, identity=None):
     """68 points that fill a square of that side around (x, y)."""
     grid = np.stack(np.meshgrid(np.linspace(-0.5, 0.5, 17), np.linspace(-0.5, 0.5, 4)), axis=-1).reshape(68, 2)
     points = (grid * side + (x, y)).astype(np.float32)
-    return Face(box=(x - side / 2, y - side / 2, x + side / 2, y + side / 2), landmarks_682=points, score=score)
+    box = (x - side / 2, y - side / 2, x + side / 2, y + side / 2)
+    return Sighting(face=Face(box=box, landmarks_682=points, score=score), identity_128=identity)
 
 
 def link(frames, *, pts_us=None, max_gap_s=0.2, min_track_s=0.0, **more):
     pts_us = 40_000 * np.arange(len(frames)) if pts_us is None else np.array(pts_us)
-    return link_faces(frames, pts_us, first_frame=1000, max_gap_s=max_gap_s, min_track_s=min_track_s, **more)
+    settings = FaceSettings(max_gap_s=max_gap_s, min_track_s=min_track_s)
+    linked = link_faces(frames, pts_us, max_gap_s=max_gap_s)
+    answers_for = range(1000, 1000 + len(frames))
+    return filled_tracks(linked, pts_us, settings, first_frame=1000, answers_for=answers_for, **more)[0]
 
 
 def spans(tracks):
