@@ -89,12 +89,15 @@ class FindFaces:
     def __init__(self, job: Job) -> None:
         from operators.faces.find_tracks import FindTracks
         from operators.faces.finder import make_finder
+        from operators.faces.identity import IdentityReader
         from operators.video.frame_source import FrameSource
 
         self.job = job
         self.frames = FrameSource()
         faces, emotion = job.config.faces, job.config.emotion
-        self.find_tracks = FindTracks(make_finder(faces), faces, crop_px=job.generator.resolution)
+        self.find_tracks = FindTracks(
+            make_finder(faces), faces, crop_px=job.generator.resolution, identity=IdentityReader()
+        )
         self.read_emotion = None
         if emotion.model:
             from operators.emotion.onnx_emotion import OnnxEmotion

@@ -6,15 +6,16 @@ T frames of a track, R crop side in pixels, 68 landmarks and 4 corners of 2 coor
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from operators.faces.align import align_crop
 from operators.faces.face import FaceFinder
 from operators.faces.filled_tracks import LinkedTrack, filled_tracks
 from operators.faces.identity import IdentityReader
 from operators.faces.parts import cut_into_parts
-from operators.faces.quad import quads_from_landmarks
+from operators.faces.quad import quads_from_landmarks, steady_quads
 from operators.faces.see_faces import SeeFaces, Seen
-from operators.faces.smoothing import smooth_along_time
+from operators.faces.smoothing import one_euro, smooth_along_time
 from operators.faces.tracking import link_faces
 from schemas.clips import NOTHING_DROPPED, Dropped, FaceTrack, PartKey, SegmentTracks, TrackClip
 from schemas.config import FaceSettings
@@ -85,8 +86,9 @@ class FindTracks:
 
     def _in_parts(self, segment: Segment, shot_and_track: tuple[int, int], track: LinkedTrack) -> list[FaceTrack]:
         shot_index, track_index = shot_and_track
-        landmarks_T682 = smooth_along_time(track.landmarks_T682, track.pts_us, self.settings.smooth_s)
-        quad_T42 = quads_from_landmarks(landmarks_T682)
+        landmarks_T682 = self._smoothed(track)
+        quads_T42 = quads_from_landmarks(landmarks_T682)
+        quad_T42 = steady_quads(quads_T42, track.pts_us, self.settings.quad_smooth_s)
         parts = cut_into_parts(
             first=track.first_frame,
             kept_from=segment.first_frame,
@@ -117,6 +119,19 @@ class FindTracks:
                 )
             )
         return face_tracks
+
+    def _smoothed(self, track: LinkedTrack) -> NDArray[np.float32]:
+        settings, points_T682 = self.settings, track.landmarks_T682
+        if settings.smoothing == "gaussian":
+            return smooth_along_time(points_T682, track.pts_us, settings.smooth_s)
+        width_px = float(np.median(np.ptp(points_T682[..., 0], axis=1)))
+        return one_euro(
+            points_T682,
+            track.pts_us,
+            rest_hz=settings.one_euro_hz,
+            slope=settings.one_euro_slope,
+            unit_px=max(width_px, 1.0),
+        )
 
     def _cut_crops(self, segment: Segment, read: Read, tracks: list[FaceTrack]) -> list[TrackClip]:
         side = self.crop_px

@@ -31,9 +31,7 @@ class Place:
     box_4: NDArray[np.float64]
 
 
-def moved_on(
-    place: Place, from_HWC: NDArray[np.uint8], to_HWC: NDArray[np.uint8], wanted_side: float = SIDE_PX
-) -> Place | None:
+def moved_on(place: Place, from_HWC: NDArray[np.uint8], to_HWC: NDArray[np.uint8]) -> Place | None:
     """The place in the next frame; None where too few points agree on how it moved.
 
     The points move as one, by a similarity (shift, turn, scale): flow on single points drifts apart.
@@ -45,14 +43,12 @@ def moved_on(
     high = np.clip(np.ceil(box_4[2:] + AROUND * side).astype(int) + 1, 0, (width, height))
     if side < 1 or np.any(high - low < WINDOW_PX):
         return None
-    shrink = max(1.0, side / wanted_side)
-    seen = [_reduced_grey(frame[low[1] : high[1], low[0] : high[0]], shrink) for frame in (from_HWC, to_HWC)]
-    per_pixel = (high - low) / np.array(seen[0].shape[::-1])
+    shrink = max(1.0, side / SIDE_PX)
+    before, after = (_reduced_grey(frame[low[1] : high[1], low[0] : high[0]], shrink) for frame in (from_HWC, to_HWC))
+    per_pixel = (high - low) / np.array(before.shape[::-1])
     points = ((place.points_682 - low + 0.5) / per_pixel - 0.5).astype(np.float32)[:, None]
-    there, found, _ = cv2.calcOpticalFlowPyrLK(*seen, points, None, winSize=(WINDOW_PX,) * 2, maxLevel=LEVELS)
-    back, found_back, _ = cv2.calcOpticalFlowPyrLK(
-        seen[1], seen[0], there, None, winSize=(WINDOW_PX,) * 2, maxLevel=LEVELS
-    )
+    there, found = _flow(before, after, points)
+    back, found_back = _flow(after, before, there)
     agrees = (np.linalg.norm(back - points, axis=2) < BACK_PX_MAX) & (found == 1) & (found_back == 1)
     sure = agrees[:, 0]
     if sure.sum() < POINTS_MIN:
@@ -66,13 +62,23 @@ def moved_on(
 
     def moved(points_N2: NDArray[np.floating]) -> NDArray[np.float64]:
         reduced = (points_N2 - low + 0.5) / per_pixel - 0.5
-        return (reduced @ moves_23[:, :2].T + moves_23[:, 2] + 0.5) * per_pixel - 0.5 + low
+        moved_N2: NDArray[np.float64] = (reduced @ moves_23[:, :2].T + moves_23[:, 2] + 0.5) * per_pixel - 0.5 + low
+        return moved_N2
 
     corners = place.box_4.reshape(2, 2)
     middle, half = moved(corners.mean(axis=0)), (corners[1] - corners[0]) / 2 * scale
     return Place(
         points_682=moved(place.points_682).astype(np.float32), box_4=np.concatenate([middle - half, middle + half])
     )
+
+
+def _flow(
+    before: NDArray[np.uint8], after: NDArray[np.uint8], points_N12: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    there, found, _ = cv2.calcOpticalFlowPyrLK(
+        before, after, points_N12, None, winSize=(WINDOW_PX, WINDOW_PX), maxLevel=LEVELS
+    )
+    return there, found
 
 
 def patch_of(rgb_HWC: NDArray[np.uint8], points_682: NDArray[np.float32]) -> NDArray[np.float32]:

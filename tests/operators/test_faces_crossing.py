@@ -112,7 +112,7 @@ def crossing(i):
 
 
 def meeting(i):
-    """They come together, one hides behind the other, and each goes back where it came from: motion says they crossed."""
+    """They come together, one hides behind the other, and each goes back: by motion alone they would have crossed."""
     step = min(i, 33 - i)
     return 590 - 14 * step, 130 + 14 * step
 
@@ -132,7 +132,12 @@ def test_two_who_cross_keep_their_tracks(request, finder, identity, back, front,
     heads = [request.getfixturevalue(back), request.getfixturevalue(front)]
     scene = Scene(heads, places, 34)
     tracks = tracks_of(scene, finder, identity, detect_every=detect_every)
-    print([(t.frame_index[0], t.n_frames, ''.join(map(str,(t.confidence > 0).astype(int).tolist())), whose(t, scene)) for t in tracks])
+    print(
+        [
+            (t.frame_index[0], t.n_frames, "".join(map(str, (t.confidence > 0).astype(int).tolist())), whose(t, scene))
+            for t in tracks
+        ]
+    )
     assert [(t.frame_index[0], t.n_frames) for t in tracks] == [(0, 34), (0, 34)]
     assert [whose(t, scene) for t in tracks] == [{1}, {0}]  # from left to right
     assert any(np.any(t.confidence == 0) for t in tracks), "nobody was hidden, so this test proved nothing"
