@@ -94,13 +94,14 @@ class FindFaces:
     def __init__(self, job: Job) -> None:
         from operators.faces.find_tracks import FindTracks
         from operators.faces.finder import make_finder
+        from operators.faces.identity import IdentityReader
         from operators.video.frame_source import FrameSource
 
         self.job = job
         self.frames = FrameSource(deadline_s=job.decode_deadline_s)
         faces, emotion = job.config.faces, job.config.emotion
         finder = make_finder(faces, device=job.device)
-        self.find_tracks = FindTracks(finder, faces, crop_px=job.generator.resolution)
+        self.find_tracks = FindTracks(finder, faces, crop_px=job.generator.resolution, identity=IdentityReader())
         self.read_emotion = None
         if emotion.model:
             from operators.emotion.onnx_emotion import OnnxEmotion
