@@ -243,9 +243,11 @@ class _ErrorRows:
 
 
 def _in_one_line(uri: str, err: Exception) -> str:
-    if isinstance(err, PermissionError | FileNotFoundError) and err.strerror:
+    if not isinstance(err, OSError) or not err.strerror:
+        return one_line(err)
+    if isinstance(err, PermissionError | FileNotFoundError):
         return f"{err.filename or uri}: {storage_trouble(err)}"
-    return one_line(err)
+    return f"{err.filename or uri}: {err.strerror}; check the disk, and run again"
 
 
 def _staging(job: Job, task: Input) -> Staging:
