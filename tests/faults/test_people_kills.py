@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.people import name_people
 from pipeline.read import open_dataset
+from schemas.tables import StoredName
 from tests import builders
 from tests.datasets import commit_film, make_dataset
 from tests.faults.dying_namer import name_and_die
@@ -20,7 +21,8 @@ Undisturbed = dict[str, str | None]
 NAMED_ALREADY = 3  # tracks of the first film
 
 # What is committed in turn. Whoever starts over forgets first, and writes the memory of nobody.
-COMMITS = {False: ("tracks", "_people", "videos"), True: ("tracks", "_people", "tracks", "_people", "videos")}
+WRITTEN: tuple[StoredName, ...] = ("tracks", "_people", "videos")
+COMMITS: dict[bool, tuple[StoredName, ...]] = {False: WRITTEN, True: ("tracks", "_people", *WRITTEN)}
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +71,14 @@ def test_naming_killed_after_each_commit(
 ) -> None:
     _grown(tmp_path)
     tables = open_dataset(str(tmp_path)).tables
-    before = {name: tables.open(name).version() for name in ("tracks", "_people", "videos")}  # type: ignore[arg-type]
+    before = {name: tables.open(name).version() for name in WRITTEN}
     child = children.Process(target=name_and_die, args=(str(tmp_path), anew, after))
     child.start()
     child.join(60)
     assert child.exitcode == -signal.SIGKILL, "nothing was killed, so this test proved nothing"
     done = COMMITS[anew][:after]
-    found = {name: tables.open(name).version() - before[name] for name in before}  # type: ignore[arg-type]
-    assert found == {name: done.count(name) for name in before}, "it was killed elsewhere"
+    found = {name: tables.open(name).version() - before[name] for name in WRITTEN}
+    assert found == {name: done.count(name) for name in WRITTEN}, "it was killed elsewhere"
 
     shown = names(tmp_path)
     is_shown = "videos" in done

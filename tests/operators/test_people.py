@@ -52,7 +52,8 @@ def test_people_who_are_apart_are_the_same_in_any_order_and_number_of_calls(
     expected = {frozenset(f"t{i}" for i, one in enumerate(who) if one == person) for person in who}
     order = data.draw(st.permutations(range(len(who))))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(who)), max_size=4)))
-    known, found = NOBODY, {}
+    known = NOBODY
+    found: dict[str, str] = {}
     for some in np.split(np.array(order), cuts):
         chosen = tracks(
             new.identity_N128[some].reshape(-1, 128), new.n_frames_N[some], [f"t{i}" for i in some.tolist()]
@@ -96,7 +97,7 @@ def test_groups_are_those_of_a_plain_search(seed: int, n: int, threshold: float)
 def test_nearest_is_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PEOPLE_AT_ONCE", 7)
     random = np.random.default_rng(0)
-    people, some = (random.normal(size=(n, 128)).astype(np.float32) / 16 for n in (40, 15))
+    people, some = (random.normal(0, 1 / 16, (n, 128)).astype(np.float32) for n in (40, 15))
     distances = np.linalg.norm(people[None] - some[:, None], axis=2)
     who, distance = nearest(people, some)
     np.testing.assert_array_equal(who, distances.argmin(axis=1))
