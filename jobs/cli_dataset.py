@@ -46,7 +46,7 @@ def people(
     dataset: DatasetPath,
     threshold: Annotated[
         float | None,
-        typer.Option(metavar="DISTANCE", help="Of two people's faces; default: the dataset's own, or 0.45."),
+        typer.Option(metavar="DISTANCE", help="Of two people's faces; default: the dataset's own, or 0.4."),
     ] = None,
     anew: Annotated[bool, typer.Option("--anew", help="Forget all names and start over.")] = False,
     storage_option: StorageOption = None,

@@ -36,10 +36,10 @@ from schemas.errors import WrongUse
 from schemas.tables import SCHEMAS
 
 # Distance of two means of tracks from which on they are two people: see docs/people.md for what was measured.
-THRESHOLD = 0.45
+THRESHOLD = 0.4
 THRESHOLD_STEP = 0.001  # it is kept in the log of `tracks`, where numbers are whole
 _THRESHOLD = "people_threshold"
-_ROWS_AT_ONCE = 65_536  # tracks that a round names: 33 MB of identities, and one file of 128 MB beside them
+_ROWS_AT_ONCE = 65_536  # tracks that a round names: 33 MB of identities, beside one file of at most 128 MB
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ person less than 0.6 apart, and the means of tracks, which are less noisy, neare
 
 New tracks are gathered among themselves first (agglomerative clustering by centroids, weighted by frames: Sokal and
 Michener 1958), then each group joins the nearest person that is near enough, or is a new one. Known people never merge.
+Measured beside it (docs/people.md): the longest first, average and complete linkage, Chinese whispers.
 """
 
 import hashlib

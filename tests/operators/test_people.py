@@ -145,11 +145,12 @@ def test_a_track_that_comes_again_elsewhere_founds_somebody_else() -> None:
 
 
 def test_more_than_are_gathered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The longest first: the short one between two people is nobody's bridge."""
+    """The longest tracks found the people, whatever the order in which they come."""
     monkeypatch.setattr(module, "GATHERED_AT_ONCE", 2)
-    _, names = tell_apart(NOBODY, tracks(on_a_line(0.4, 0, 0.7, 0.05), [1, 90, 80, 2]), T)
-    assert names[1] == names[3]
-    assert names[0] == names[2] != names[1]
+    known, names = tell_apart(NOBODY, tracks(on_a_line(0.05, 0, 0.75, 0.7, 0.1), [2, 90, 1, 80, 1]), T)
+    assert names == [known.person_ids[i] for i in (0, 0, 1, 1, 0)]
+    assert known.n_frames_P.tolist() == [93, 81]
+    np.testing.assert_allclose(known.identity_P128[:, 0], [(0.05 * 2 + 0.1) / 93, (0.75 + 80 * 0.7) / 81], atol=1e-6)
 
 
 def test_nobody_has_no_rows() -> None:
