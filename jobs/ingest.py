@@ -14,6 +14,7 @@ from jobs.people import name_after_run
 from pipeline.changes import Changes, changes
 from pipeline.flow import engine
 from pipeline.plan import Plan, plan_videos
+from pipeline.refused import commit_refused
 from pipeline.rewrite import drop_films, rename_films
 from pipeline.sources import Stamp
 from pipeline.staging import clear_leftovers
@@ -38,6 +39,7 @@ class IngestOptions:
     every_s: float = 30.0  # between two looks; listing 100,000 films takes seconds
     prune: bool = False
     workers: int | None = None
+    decode_deadline_s: float = 60.0  # without a sign of life from a decoder
     device: str = "cpu"
     address: str | None = None
     storage_options: dict[str, str] = field(default_factory=dict, repr=False)  # of the dataset and of the films
@@ -79,13 +81,15 @@ class _Watch:
             rows = ((video_id, row.uri) for video_id, row in plan.rows.items())
             found = changes(rows, plan.held, plan.listing, lambda uri: _is_there(uri, self.tables.storage_options))
         self._last = plan.waiting
-        if plan.problems and not plan.held and not found.gone and not self.options.watch:
+        accounted = plan.held or found.gone or any(problem.is_lasting for problem in plan.problems)
+        if plan.problems and not accounted and not self.options.watch:
             raise WrongUse("; ".join(f"{problem.source}: {problem.message}" for problem in plan.problems))
         clear_leftovers(self.tables.store, self.job.config_id, plan.done)
+        commit_refused(plan.problems, self.job)
         problems = self._announce(plan, found)
         self._follow(plan, found)
         todo = [] if self.stop.asked else [_with_replaced(task, found) for task in plan.todo]
-        pools = default_pools(self.options.workers, self.options.device)
+        pools = default_pools(self.options.workers, self.options.device, finder=self.job.config.faces.finder)
         summary = work(todo, self.job, pools, self.console, self._engine, self.stop)
         if summary.of("committed") or not self._has_looked:  # or an earlier run was killed before it came to this
             name_after_run(self.tables, self.console)
@@ -155,7 +159,8 @@ def _job_of(tables: Tables, options: IngestOptions) -> Job:
             f"{options.dataset}: its settings no longer mean what they meant ({changed}); put the former files back, "
             "or make another dataset with `latentreel invert`"
         )
-    return replace(job, generation=int(properties["latentreel.generation"]))
+    generation = int(properties["latentreel.generation"])
+    return replace(job, generation=generation, decode_deadline_s=options.decode_deadline_s)
 
 
 def _with_replaced(task: Input, found: Changes) -> Input:
