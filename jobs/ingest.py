@@ -10,6 +10,7 @@ from rich.console import Console
 
 from jobs.bulk_run import default_pools, say, stop_request, work
 from jobs.describe_job import describe_job
+from jobs.people import name_after_run
 from pipeline.changes import Changes, changes
 from pipeline.flow import engine
 from pipeline.plan import Plan, plan_videos
@@ -59,7 +60,7 @@ class _Watch:
     def __init__(self, options: IngestOptions, tables: Tables, job: Job, console: Console, kept: ExitStack) -> None:
         self.options, self.tables, self.job, self.console, self.kept = options, tables, job, console, kept
         self.stop = stop_request(job, console)
-        self._has_engine = False
+        self._has_engine = self._has_looked = False
         self._last: dict[str, Stamp] = {}  # what films that wait were like at the last look
         self._said: set[str] = set()  # a thing is said once, however often it is seen
 
@@ -90,6 +91,9 @@ class _Watch:
         todo = [] if self.stop.asked else [_with_replaced(task, found) for task in plan.todo]
         pools = default_pools(self.options.workers, self.options.device, finder=self.job.config.faces.finder)
         summary = work(todo, self.job, pools, self.console, self._engine, self.stop)
+        if summary.of("committed") or not self._has_looked:  # or an earlier run was killed before it came to this
+            name_after_run(self.tables, self.console)
+        self._has_looked = True
         return 1 if problems or plan.quarantined or summary.of("quarantined") else 0
 
     def _is_settled(self, uri: str, stamp: Stamp) -> bool:

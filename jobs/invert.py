@@ -7,6 +7,7 @@ from rich.console import Console
 
 from jobs.bulk_run import announce_loss, default_pools, say, stop_request, work
 from jobs.describe_job import describe_job
+from jobs.people import name_after_run
 from pipeline.create_tables import open_or_create
 from pipeline.flow import engine
 from pipeline.plan import Plan, plan_videos
@@ -54,6 +55,7 @@ def invert(options: InvertOptions, console: Console | None = None) -> int:
         announce_loss(job, console)
     stop = stop_request(job, console)
     summary = work(plan.todo, job, pools, console, lambda: engine(options.address), stop)
+    name_after_run(tables, console)
     return 1 if plan.problems or plan.quarantined or summary.of("quarantined") else 0
 
 
