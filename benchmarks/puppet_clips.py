@@ -35,7 +35,7 @@ def movie_clips(seed: int, *, seconds: float, px: int) -> tuple[list[TrackClip],
     )
     whole = Segment(video=video, segment_index=0, n_segments=1, shots=script.shots, first_frame=0, n_frames=len(frames))
     rows = [Frame(frame_index=i, pts_us=int(pts_us[i]), rgb_HWC=rgb) for i, rgb in enumerate(frames)]
-    clips = FindTracks(DlibFinder(FaceSettings()), FaceSettings(), crop_px=px)(whole, lambda: iter(rows))
+    clips = FindTracks(DlibFinder(FaceSettings()), FaceSettings(), crop_px=px)(whole, lambda: iter(rows)).clips
     truth: dict[int, list[dict[str, Any]]] = {}
     for row in movie_truth(script).to_pylist():
         if row["actor"] is not None:

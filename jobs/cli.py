@@ -60,7 +60,7 @@ def invert(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes for faces, and as many for inversion. Changes no result.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda, for the inversion.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu or cuda: inversion, and face-alignment.")] = "cpu",
     decode_deadline: DecodeDeadline = 60.0,
     address: Annotated[str | None, typer.Option(help="A Ray cluster to join; default: this machine.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Drop a dataset made with other settings.")] = False,
@@ -107,7 +107,7 @@ def ingest(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes for faces, and as many for inversion. Changes no result.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda, for the inversion.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu or cuda: inversion, and face-alignment.")] = "cpu",
     decode_deadline: DecodeDeadline = 60.0,
     address: Annotated[str | None, typer.Option(help="A Ray cluster to join; default: this machine.")] = None,
     storage_option: StorageOption = None,

@@ -9,7 +9,7 @@ Written in order of time, with what a crash leaves behind:
 """
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,10 +22,12 @@ from pipeline.attempts import Attempts
 from pipeline.commit import Pins, app_id, append_once
 from pipeline.compact import compact
 from pipeline.final_files import FinalFile, write_frames, write_rows
+from pipeline.refused import refused_id
 from pipeline.rewrite import commit_video, sweep
 from pipeline.staging import Cut, Staging
 from pipeline.store import Store
 from pipeline.tables import Tables
+from schemas.clips import NOTHING_DROPPED
 from schemas.errors import LatentreelError
 from schemas.job import Input, Job
 from schemas.outcomes import ErrorRow, Status
@@ -46,7 +48,11 @@ class Fate:
     n_shots: int = 0
     n_tracks: int = 0
     n_latents: int = 0
-    stage: str | None = None  # where a film failed, or where it was found to be damaged
+    n_small: int | None = None  # faces that filters left out; None: they were not counted
+    n_turned: int | None = None
+    n_blurred: int | None = None
+    stage: str | None = None
+    error_type: str | None = None
     reason: str | None = None
 
 
@@ -80,16 +86,21 @@ def _finalise(task: Input, job: Job) -> Fate:
             yield assembled.frames
 
     frame_files = write_frames(store, task.video_id, frames_of_tracks())
+    dropped = sum((staging.read_dropped(i) for i in range(cut.n_segments)), NOTHING_DROPPED)
     damage_type = cut.video.damage_type
     fate = Fate(
         video_id=task.video_id,
         uri=task.uri,
         status="committed" if tracks else "no_faces",
         stage=damage_type and ("shots" if damage_type == "DamagedFrame" else "probe"),  # where it was found
+        error_type=damage_type,
         reason=cut.video.damage,
         n_shots=len(cut.shots),
         n_tracks=len(tracks),
         n_latents=sum(track["n_frames"] for track in tracks),
+        n_small=dropped.small,
+        n_turned=dropped.turned,
+        n_blurred=dropped.blurred,
     )
     pins: Pins = {}
     if tracks:
@@ -103,7 +114,7 @@ def _finalise(task: Input, job: Job) -> Fate:
 
 def _settled(task: Input, job: Job) -> Fate | None:
     """The fate that the dataset already holds."""
-    columns = ["status", "n_shots", "n_tracks", "n_latents", "stage", "reason"]
+    columns = [column.name for column in fields(Fate) if column.name not in {"video_id", "uri"}]
     tables = Tables(job.dataset, job.storage_options)
     rows = tables.read("videos", columns, only=ds.field("video_id") == task.video_id).to_pylist()
     return Fate(video_id=task.video_id, uri=task.uri, **rows[0]) if rows else None
@@ -112,10 +123,18 @@ def _settled(task: Input, job: Job) -> Fate | None:
 def quarantine(task: Input, job: Job, error: ErrorRow) -> Fate:
     """Commits the film's row in `videos` with the reason; its staged parts go."""
     store = Store(job.dataset, job.storage_options)
-    fate = Fate(video_id=task.video_id, uri=task.uri, status="quarantined", stage=error.stage, reason=error.message)
+    fate = Fate(
+        video_id=task.video_id,
+        uri=task.uri,
+        status="quarantined",
+        stage=error.stage,
+        error_type=error.error_type,
+        reason=error.message,
+    )
     staging = Staging(store, job.config_id, task.video_id)
     row = _video_row(task, job, fate, staging.read_cut())
-    _commit_video(replace(task, replaces=()), job, row, f"quarantined {task.uri}", {})  # a bad film replaces nothing
+    refused = tuple(old for old in task.replaces if old == refused_id(task.uri))  # a bad film replaces no good one
+    _commit_video(replace(task, replaces=refused), job, row, f"quarantined {task.uri}", {})
     staging.clear()
     return fate
 
@@ -169,8 +188,12 @@ def _video_row(task: Input, job: Job, fate: Fate, cut: Cut | None) -> pa.Table:
         "n_shots": len(cut.shots) if cut is not None else None,
         "n_tracks": fate.n_tracks,
         "n_latents": fate.n_latents,
+        "n_small": fate.n_small,
+        "n_turned": fate.n_turned,
+        "n_blurred": fate.n_blurred,
         "status": fate.status,
         "stage": fate.stage,
+        "error_type": fate.error_type,
         "reason": fate.reason,
         "attempts": Attempts(Store(job.dataset, job.storage_options), job.config_id, task.video_id).count(),
         "config_id": job.config_id,

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.deaths import begin
 from pipeline.local_copy import FilmChanged, local_copy
 from pipeline.prepare_worker import prepare_worker
 from pipeline.rows import pack, unpack
@@ -61,6 +62,8 @@ class CutVideo:
                     yield pack(task.video_id, Postponed(video_id=task.video_id))
                     continue
                 staging = _staging(self.job, task)
+                errors.at("staging")
+                begin(staging, self.job.run_id)
                 cut = staging.read_cut()
                 if cut is None:
                     cut = self._cut(task, errors.at)
@@ -86,17 +89,19 @@ class CutVideo:
 
 
 class FindFaces:
-    """Segment -> its aligned tracks (0 is an answer), each with its expression. Needs no torch."""
+    """Segment -> its aligned tracks (0 is an answer), each with its expression. Needs no torch where dlib finds."""
 
     def __init__(self, job: Job) -> None:
         from operators.faces.find_tracks import FindTracks
         from operators.faces.finder import make_finder
+        from operators.faces.identity import IdentityReader
         from operators.video.frame_source import FrameSource
 
         self.job = job
         self.frames = FrameSource(deadline_s=job.decode_deadline_s)
         faces, emotion = job.config.faces, job.config.emotion
-        self.find_tracks = FindTracks(make_finder(faces), faces, crop_px=job.generator.resolution)
+        finder = make_finder(faces, device=job.device)
+        self.find_tracks = FindTracks(finder, faces, crop_px=job.generator.resolution, identity=IdentityReader())
         self.read_emotion = None
         if emotion.model:
             from operators.emotion.onnx_emotion import OnnxEmotion
@@ -122,17 +127,18 @@ class FindFaces:
             return
         at("faces")
         with local_copy(task.input, self.job.storage_options) as path:
-            clips = self.find_tracks(
+            found = self.find_tracks(
                 segment,
                 lambda: self.frames.read(
                     segment.video, path, first_frame=segment.decode_first, n_frames=segment.decode_n
                 ),
             )
+        clips = found.clips
         if self.read_emotion is not None:
             at("emotion")
             clips = [self.read_emotion(clip) for clip in clips]
         at("staging")
-        staging.write_parts(segment.segment_index, [clip.track.key for clip in clips])
+        staging.write_parts(segment.segment_index, [clip.track.key for clip in clips], found.dropped)
         yield pack(task.input.video_id, Note(video_id=task.input.video_id, n_faces=len(clips)))
         if not clips:
             yield pack(task.input.video_id, _receipt(segment, n_parts=0, part=None, n_frames=0))

@@ -1,7 +1,7 @@
 """Staged results of a video: immutable files that an interrupted run leaves and the next one takes up.
 
     _staging/<config_id>/<video_id>/cut.parquet            what the film is: facts, shots, pts
-    _staging/<config_id>/<video_id>/seg00003.parts.json    which parts segment 3 has; written before the parts
+    _staging/<config_id>/<video_id>/seg00003.parts.json    segment 3's parts, and what was left out; comes first
     _staging/<config_id>/<video_id>/seg00003-….parquet     one part of one track: rows of `frames` without their track
 
 Nothing here is visible to a reader. File names say what a file answers for, and its content depends on the film and the
@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from pipeline.store import Store
-from schemas.clips import LatentClip, PartKey
+from schemas.clips import NOTHING_DROPPED, Dropped, LatentClip, PartKey
 from schemas.tables import FRAMES
 from schemas.video import Shot, Video
 
@@ -29,6 +30,7 @@ PART = pa.schema(
     + [pa.field(name, pa.float32(), nullable=False) for name in SUMMED]
 )
 _META = b"latentreel"
+_IDENTITY = "identity"
 # What reading a file raises that a disk has damaged: we write them whole. Such a file counts as not staged.
 _TORN = (pa.ArrowInvalid, OSError, ValueError, KeyError)
 
@@ -69,24 +71,38 @@ class Staging:
         video = Video(**meta["video"], pts_us=table["pts_us"].to_numpy())
         return Cut(video=video, shots=tuple(Shot(**shot) for shot in meta["shots"]), n_segments=meta["n_segments"])
 
-    def write_parts(self, segment_index: int, parts: list[PartKey]) -> None:
-        names = [str(key) for key in parts]
-        self.store.write(f"{self.folder}/seg{segment_index:05d}.parts.json", json.dumps(names).encode())
+    def write_parts(self, segment_index: int, parts: list[PartKey], dropped: Dropped = NOTHING_DROPPED) -> None:
+        found = {"parts": [str(key) for key in parts], "dropped": asdict(dropped)}
+        self.store.write(self._parts_name(segment_index), json.dumps(found).encode())
 
     def read_parts(self, segment_index: int) -> list[str] | None:
         """The names of a segment's parts; None where its faces have not been found yet."""
-        name = f"{self.folder}/seg{segment_index:05d}.parts.json"
+        found = self._found(segment_index)
+        return None if found is None else found["parts"]
+
+    def read_dropped(self, segment_index: int) -> Dropped:
+        """What was left out of a segment whose faces have been found."""
+        found = self._found(segment_index)
+        return NOTHING_DROPPED if found is None else Dropped(**found["dropped"])
+
+    def _found(self, segment_index: int) -> dict[str, Any] | None:
+        name = self._parts_name(segment_index)
         if not self.store.exists(name):
             return None
         try:
-            names: list[str] = json.loads(self.store.read(name))
+            found: dict[str, Any] = json.loads(self.store.read(name))
         except _TORN:
             return None
-        return names
+        return found
+
+    def _parts_name(self, segment_index: int) -> str:
+        return f"{self.folder}/seg{segment_index:05d}.parts.json"
 
     def write_part(self, clip: LatentClip) -> None:
         """The kept frames of a clip; its warm-up is dropped here."""
-        self._write(f"{clip.track.key}.parquet", _rows(clip), {})
+        identity = clip.track.identity_128
+        meta = {} if identity is None else {_IDENTITY: identity.tolist()}
+        self._write(f"{clip.track.key}.parquet", _rows(clip), meta)
 
     def read_part(self, part: str, columns: list[str] | None = None) -> pa.Table:
         """Raises: FileNotFoundError where it is not staged, or is torn: then it is removed, and made again."""
@@ -124,6 +140,12 @@ class Staging:
         buffer = io.BytesIO(self.store.read(f"{self.folder}/{name}"))
         meta = json.loads(pq.read_schema(buffer).metadata[_META])
         return pq.read_table(buffer, columns=columns), meta
+
+
+def identity_of(part: pa.Table) -> NDArray[np.float32] | None:
+    """(128,) as a part's clip had it, which `read_part` gives with the rows; None where it had none."""
+    identity = json.loads(part.schema.metadata[_META]).get(_IDENTITY)
+    return None if identity is None else np.array(identity, np.float32)
 
 
 def clear_leftovers(store: Store, config_id: str, accounted: set[str]) -> None:

@@ -55,6 +55,7 @@ class FaceTrack:
     confidence: NDArray[np.float32]  # (T,) the finder's score; 0 where the face was filled in between two detections
     warmup_frames: int = 0
     emotion_probs_T7: NDArray[np.float32] | None = None  # (T, 7) EmoPy order; None: no expression model was given
+    identity_128: NDArray[np.float32] | None = None  # of the whole track in this segment, the same in all its parts
 
     def __post_init__(self) -> None:
         lengths = {name: len(getattr(self, name)) for name in ("pts_us", "landmarks_T682", "quad_T42", "confidence")}
@@ -99,6 +100,31 @@ class TrackClip:
 
     def __repr__(self) -> str:
         return f"TrackClip({self.track.key}, {self.crops_TRRC.shape})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropped:
+    """Faces that were found, one in one frame, and left out by a filter. Each counts once, for the first reason."""
+
+    small: int = 0
+    turned: int = 0
+    blurred: int = 0
+
+    def __add__(self, other: "Dropped") -> "Dropped":
+        return Dropped(
+            small=self.small + other.small, turned=self.turned + other.turned, blurred=self.blurred + other.blurred
+        )
+
+
+NOTHING_DROPPED = Dropped()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SegmentTracks:
+    """What one segment shows: clips ordered by shot, track and part, of which none is an answer."""
+
+    clips: list[TrackClip]
+    dropped: Dropped = NOTHING_DROPPED  # in the frames that the segment answers for
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,7 +11,9 @@ import pyarrow as pa
 TableName = Literal["frames", "shots", "tracks", "videos"]
 TABLES: tuple[TableName, ...] = get_args(TableName)  # in the order of commit: `videos` last makes a film visible
 
-StoredName = TableName | Literal["_sources"]  # and the memory of what was read where, which no view shows
+MemoryName = Literal["_sources", "_people"]  # what was read where, and who is known: no view shows them
+MEMORIES: tuple[MemoryName, ...] = get_args(MemoryName)
+StoredName = TableName | MemoryName
 
 PARTITION_BY: dict[StoredName, list[str]] = {
     "frames": ["video_id"],
@@ -19,6 +21,7 @@ PARTITION_BY: dict[StoredName, list[str]] = {
     "tracks": [],
     "videos": [],
     "_sources": [],
+    "_people": [],
 }
 # Of rows inside a file, and what files are told apart by: a reader of one film skips the others.
 SORT_BY: dict[TableName, list[str]] = {
@@ -55,9 +58,13 @@ VIDEOS = pa.schema(
         _column("n_shots", _INT, null=True),
         _column("n_tracks", _INT),
         _column("n_latents", _LONG),
+        _column("n_small", _LONG, null=True),  # faces in frames that were found and left out: too small, …
+        _column("n_turned", _LONG, null=True),  # … turned too far from the camera …
+        _column("n_blurred", _LONG, null=True),  # … or blurred
         _column("status", _TEXT),  # committed | no_faces | quarantined
-        _column("stage", _TEXT, null=True),  # where a quarantined video failed, or a damaged one was cut short
-        _column("reason", _TEXT, null=True),
+        _column("stage", _TEXT, null=True),  # where it failed; of a film that was used in part, what found the damage
+        _column("error_type", _TEXT, null=True),
+        _column("reason", _TEXT, null=True),  # in words a person understands
         _column("attempts", _INT),
         _column("config_id", _TEXT),
         _column("run_id", _TEXT),
@@ -73,6 +80,7 @@ SHOTS = pa.schema(
         _column("n_frames", _LONG),
         _column("start_us", _LONG),
         _column("end_us", _LONG),
+        _column("thumbnail", pa.binary(), null=True),  # JPEG of the shot's middle frame
     ]
 )
 
@@ -98,8 +106,8 @@ TRACKS = pa.schema(
         _column("acceleration", _FLOAT, null=True),
         _column("emotion", pa.int8(), null=True),  # the most probable one over the whole track
         _column("emotion_counts", pa.list_(pa.field("element", _INT, nullable=False)), null=True),
-        _column("identity", _floats(), null=True),
-        _column("person_id", _TEXT, null=True),
+        _column("identity", _floats(), null=True),  # 128 by dlib's network, mean over frames; null: nobody's face
+        _column("person_id", _TEXT, null=True),  # given after the run that committed the track; null: not yet
     ]
 )
 
@@ -136,12 +144,23 @@ SOURCES = pa.schema(
     ]
 )
 
+PEOPLE = pa.schema(
+    [
+        _column("person_id", _TEXT),
+        _column("identity", _floats()),  # mean over the person's tracks, weighted by frames
+        _column("n_tracks", _LONG),
+        _column("n_frames", _LONG),
+        _column("seen", _LONG),  # version of this table: the largest of a person counts
+    ]
+)
+
 SCHEMAS: dict[StoredName, pa.Schema] = {
     "videos": VIDEOS,
     "shots": SHOTS,
     "tracks": TRACKS,
     "frames": FRAMES,
     "_sources": SOURCES,
+    "_people": PEOPLE,
 }
 
 

@@ -29,6 +29,7 @@ OPTIONS = {
         "sources", "output", "config", "generator", "method", "finder", "emotion", "encoder", "seed", "set", "workers",
         "device", "decode-deadline", "address", "replace", "storage-option", "debug", "help",
     },
+    "people": {"dataset", "threshold", "anew", "storage-option", "debug", "help"},
     "puppets crops": {"folder", "count", "px", "seed", "workers", "debug", "help"},
     "puppets render": {"output", "seed", "seconds", "width", "height", "fps", "debug", "help"},
     "puppets sample": {"folder", "debug", "help"},

@@ -278,9 +278,10 @@ def smile(media):
         video_id="v", uri="d0", bytes=1, codec="h264", fps=12.5, width=512, height=512, decoder="pyav", pts_us=pts_us
     )
     segment = Segment(video=video, segment_index=0, n_segments=1, shots=(shot,), first_frame=0, n_frames=len(frames))
-    (clip,) = FindTracks(DlibFinder(FaceSettings()), FaceSettings(), crop_px=64)(
+    found = FindTracks(DlibFinder(FaceSettings()), FaceSettings(), crop_px=64)(
         segment, lambda: (Frame(frame_index=i, pts_us=80_000 * i, rgb_HWC=rgb) for i, rgb in enumerate(frames))
     )
+    (clip,) = found.clips
     return clip
 
 

@@ -72,7 +72,7 @@ def test_its_tracks_are_found_exactly(sample, truth):
     segment = Segment(
         video=video, segment_index=0, n_segments=1, shots=sample_script().shots, first_frame=0, n_frames=video.n_frames
     )
-    clips = FindTracks(DlibFinder(FaceSettings()), FaceSettings(), crop_px=32)(segment, lambda: frames)
+    clips = FindTracks(DlibFinder(FaceSettings()), FaceSettings(), crop_px=32)(segment, lambda: frames).clips
     found = {(clip.track.key.shot_index, clip.track.frame_index[0], clip.track.n_frames) for clip in clips}
     assert len(clips) == 6
     assert found == {(s.shot_index, s.first_frame, s.n_frames) for s in sample_script().shots if s.shot_index != 3}
