@@ -10,13 +10,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from operators.video.segment_frames import Read
 from pipeline.local_copy import FilmChanged, local_copy
 from pipeline.prepare_worker import prepare_worker
 from pipeline.rows import pack, unpack
 from pipeline.staging import Cut, Staging
 from pipeline.stop import is_stopping
 from pipeline.store import Store
-from schemas.clips import TrackClip
+from schemas.clips import SegmentTracks, TrackClip
 from schemas.errors import BadInput
 from schemas.job import Input, Job
 from schemas.outcomes import ErrorRow, Note, Postponed, Receipt, Stage
@@ -87,14 +88,12 @@ class FindFaces:
     """Segment -> its aligned tracks (0 is an answer), each with its expression. Needs no torch."""
 
     def __init__(self, job: Job) -> None:
-        from operators.faces.find_tracks import FindTracks
-        from operators.faces.finder import make_finder
         from operators.video.frame_source import FrameSource
 
         self.job = job
         self.frames = FrameSource()
-        faces, emotion = job.config.faces, job.config.emotion
-        self.find_tracks = FindTracks(make_finder(faces), faces, crop_px=job.generator.resolution)
+        emotion = job.config.emotion
+        self.find_tracks = make_find_tracks(job)
         self.read_emotion = None
         if emotion.model:
             from operators.emotion.onnx_emotion import OnnxEmotion
@@ -143,6 +142,19 @@ class FindFaces:
             else:
                 receipt = _receipt(segment, n_parts=len(clips), part=part, n_frames=n)
                 yield pack(task.input.video_id, ClipTask(input=task.input, clip=clip, receipt=receipt))
+
+
+def make_find_tracks(job: Job) -> Callable[[Segment, Read], SegmentTracks]:
+    """What turns a segment into tracks of the job's subject."""
+    faces, crop_px = job.config.faces, job.generator.resolution
+    if job.config.subject == "frame":
+        from operators.video.frame_tracks import TrackFrames
+
+        return TrackFrames(faces, crop_px=crop_px)
+    from operators.faces.find_tracks import FindTracks
+    from operators.faces.finder import make_finder
+
+    return FindTracks(make_finder(faces), faces, crop_px=crop_px)
 
 
 class InvertAndStage:
