@@ -4,6 +4,7 @@ A stage never raises for the sake of one film: what goes wrong becomes an ErrorR
 results pass through. All state along time lives inside one call on one row, so a retry only recomputes.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -234,6 +235,7 @@ class _ErrorRows:
         if isinstance(err, FilmChanged):
             self.rows = [pack(self.task.video_id, Postponed(video_id=self.task.video_id))]
             return True
+        logging.getLogger(__name__).debug("%s failed at %s", self.task.uri, self.stage, exc_info=err)
         row = ErrorRow(
             video_id=self.task.video_id,
             uri=self.task.uri,

@@ -33,7 +33,11 @@ OPTIONS = {
     "puppets render": {"output", "seed", "seconds", "width", "height", "fps", "debug", "help"},
     "puppets sample": {"folder", "debug", "help"},
     "query": {"dataset", "sql", "format", "output", "version", "storage-option", "debug", "help"},
-    "render": {"resample", "version", "dataset", "track", "output", "storage-option", "debug", "help"},
+    "render": {
+        "resample", "paste", "video", "mask", "feather", "version", "dataset", "track", "output", "storage-option",
+        "debug", "help",
+    },
+    "replay": {"dataset", "video", "segment", "output", "device", "storage-option", "debug", "help"},
     "retry": {"dataset", "videos", "storage-option", "debug", "help"},
     "status": {"dataset", "version", "storage-option", "debug", "help"},
     "vacuum": {"dataset", "older-than", "dry-run", "storage-option", "debug", "help"},
