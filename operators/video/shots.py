@@ -11,7 +11,6 @@ import cv2
 from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode, SceneDetector, ThresholdDetector
 
 from schemas.config import ShotSettings
-from schemas.errors import BadInput
 from schemas.video import Frame, Shot, Video
 
 # Mean grey level of a frame that is black. A fade ends in black, 0 to 1; a dark scene in a letter box has 4 and more,
@@ -23,8 +22,8 @@ _ANY_RATE = 25.0  # of the detectors' clock; they get no length in seconds, so i
 class FindShots:
     """A film's frames -> its shots, which cover every frame once, in order.
 
-    Takes: all frames of the video, in order, best read with `longer_side_px=settings.detect_px`.
-    Raises: BadInput when there are fewer frames than the video has.
+    Takes: all frames of the video, in order, best read with `longer_side_px=settings.detect_px`. Should fewer come,
+    because the film is damaged, the shots cover those that came: at least one.
     Not promised: dissolves and wipes; a cut nearer than `min_shot_s` to the one before (the earlier is kept).
     """
 
@@ -40,9 +39,7 @@ class FindShots:
             bgr_HWC = cv2.cvtColor(frame.rgb_HWC, cv2.COLOR_RGB2BGR)
             for detector in detectors:
                 found += detector.process_frame(FrameTimecode(frame.frame_index, _ANY_RATE), bgr_HWC)
-        if n_read != video.n_frames:
-            raise BadInput(f"{video.uri}: ends early, after {n_read} of {video.n_frames} frames; fetch it again")
-        return self._between(video, {cut.frame_num for cut in found})
+        return self._between(video.first(n_read), {cut.frame_num for cut in found})
 
     def _detectors(self) -> list[SceneDetector]:
         # min_scene_len=0: how short a shot may be is decided once, below, in real time and over all detectors

@@ -33,7 +33,7 @@ def reader() -> IdentityReader:
 def two_faces(finder):
     """Of the one face, and the same a little lower on the picture: two faces whose numbers differ."""
     (face,) = finder(ASTRONAUT)
-    return np.stack([face.landmarks_682, face.landmarks_682 + np.float32([0, 9])])
+    return np.stack([face.landmarks_682, face.landmarks_682 + np.array([0, 9], np.float32)])
 
 
 def test_the_torch_copy_says_the_same(reader, two_faces):
