@@ -68,10 +68,11 @@ def test_everybody_has_a_name_for_every_reader(tmp_path: Path) -> None:
     assert {(row["video_id"][0] + str(row["shot_index"])): row["person_id"] for row in plain.to_pylist()} == names(
         tmp_path
     )
-    rows = open_dataset(str(tmp_path)).tracks
-    assert rows.drop_columns(["person_id"]) == open_dataset(str(tmp_path), version=before).tracks.drop_columns(
-        ["person_id"]
-    )
+    others = [
+        open_dataset(str(tmp_path), version=version).tracks.sort_by("track_id").drop_columns(["person_id"])
+        for version in (None, before)
+    ]
+    assert others[0] == others[1]
 
 
 def test_who_is_named_stays_so(tmp_path: Path) -> None:
