@@ -1,6 +1,7 @@
 """Who is who in a dataset: named after the films are there, once, whoever else is writing."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from pipeline import people as naming
 from pipeline import people_ledger
 from pipeline.commit import append_once
 from pipeline.compact import compact
+from pipeline.create_tables import open_or_create
 from pipeline.final_files import write_rows
 from pipeline.people import name_people
 from pipeline.read import open_dataset
 from pipeline.rewrite import drop_films
 from pipeline.tables import Tables
 from pipeline.vacuum import vacuum
+from schemas.config import Config
 from schemas.errors import WrongUse
 from schemas.tables import TRACKS
 from tests import builders
@@ -289,3 +292,17 @@ def test_on_an_object_store(s3: S3Server, bucket: str, monkeypatch: pytest.Monke
     name_people(make_dataset(url, FILMS[:1]))
     assert people(url) == {frozenset({"a0", "a2"}), frozenset({"a1"})}
     assert name_people(Tables(url, {})).n_people == 2
+
+
+def test_a_dataset_made_anew_knows_its_old_people(tmp_path: Path) -> None:
+    """`--replace` drops rows; the same films, inverted otherwise, show the same people."""
+    name_people(make_dataset(str(tmp_path), FILMS))
+    once = names(tmp_path)
+    job, canonical = builders.job(str(tmp_path), Config(seed=1))
+    tables, generation = open_or_create(job, canonical, anew=True)
+    job = replace(job, generation=generation)
+    assert name_people(tables).n_tracks == 0
+    for known in reversed(FILMS):
+        commit_film(tables, job, known)
+        name_people(tables)
+    assert names(tmp_path) == once
