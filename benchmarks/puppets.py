@@ -111,7 +111,7 @@ def expressions(model: str, out: Path) -> None:
             track = read(clip).track
             assert track.emotion_probs_T7 is not None
             for t, frame_index in enumerate(track.frame_index.tolist()):
-                row = true_face(truth.get(frame_index, []), track.landmarks_T682[t])
+                row = true_face(truth.get(frame_index, []), track.face_points[t])
                 labels.append(row["emotion"])
                 intensity.append(row["intensity"])
                 said.append(int(track.emotion_probs_T7[t].argmax()))

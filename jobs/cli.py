@@ -46,6 +46,9 @@ def invert(
     preset: Annotated[
         str | None, typer.Option(help="projector: every frame alone, in W, with NVIDIA's schedule of 1000 steps.")
     ] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="face, or frame: the centre square of whole frames, one track a shot.")
+    ] = None,
     finder: Annotated[str | None, typer.Option(help="dlib or face-alignment.")] = None,
     emotion: Annotated[
         str | None, typer.Option(help="An .onnx expression network, its manifest beside it; puppet-emotion is shipped.")
@@ -75,6 +78,7 @@ def invert(
         "generator": generator,
         "inversion.method": method,
         "inversion.preset": preset,
+        "subject": subject,
         "faces.finder": finder,
         "emotion.model": emotion,
         "inversion.encoder": encoder,

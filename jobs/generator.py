@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from operators.stylegan.training.image_sources import ImageSource
     from operators.video.frame_source import FrameSource
     from pipeline.read import Dataset
+    from schemas.config import Config
 
 FRAME_STRIDE = 4  # neighbouring frames are nearly one picture: four times the films fit into the same disk and time
 
@@ -76,9 +77,7 @@ def _faces(path: str, *, px: int | None, frame_stride: int) -> "ImageSource":
 
         with FrameSource() as frames:
             for video_id, uri in films.fetchall():
-                yield from _crops(
-                    dataset, frames, video_id, uri, wanted=wanted, px=side_px, supersample=config.faces.supersample
-                )
+                yield from _crops(dataset, frames, video_id, uri, wanted=wanted, px=side_px, config=config)
 
     return ImageSource(
         what=f"dataset {Path(path).name}, {n} faces of {n_films} films, every {frame_stride} frames of a track",
@@ -88,7 +87,7 @@ def _faces(path: str, *, px: int | None, frame_stride: int) -> "ImageSource":
 
 
 def _crops(
-    dataset: "Dataset", source: "FrameSource", video_id: str, uri: str, *, wanted: str, px: int, supersample: int
+    dataset: "Dataset", source: "FrameSource", video_id: str, uri: str, *, wanted: str, px: int, config: "Config"
 ) -> "Iterator[tuple[str, NDArray[np.uint8]]]":
     """Of one film, read forward once, whatever the number of faces."""
     import numpy as np
@@ -112,7 +111,16 @@ def _crops(
                     _, track_id, quad = rows[at]
                     quad_42 = np.array(quad, np.float32).reshape(4, 2)
                     name = f"{uri}: track {track_id}, frame {frame.frame_index}"
-                    yield name, align_crop(frame.rgb_HWC, quad_42, crop_px=px, supersample=supersample)
+                    yield (
+                        name,
+                        align_crop(
+                            frame.rgb_HWC,
+                            quad_42,
+                            crop_px=px,
+                            supersample=config.faces.supersample,
+                            soft_border=config.subject == "face",
+                        ),
+                    )
                     at += 1
     except OSError as err:
         raise BadInput(f"{uri}: {err.strerror or err}; put the film back, or invert the dataset without it") from err

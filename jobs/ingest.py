@@ -1,6 +1,5 @@
 """latentreel ingest DATASET SOURCE...: only what is new or changed, with the dataset's own settings."""
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -9,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from rich.console import Console
 
 from jobs.bulk_run import default_pools, say, stop_request, work
-from jobs.describe_job import describe_job
+from jobs.describe_job import job_of_dataset
 from jobs.people import name_after_run
 from pipeline.changes import Changes, changes
 from pipeline.flow import engine
@@ -20,8 +19,7 @@ from pipeline.sources import Stamp
 from pipeline.staging import clear_leftovers
 from pipeline.storage_errors import storage_trouble
 from pipeline.storage_options import open_filesystem
-from pipeline.tables import Tables, open_tables, saved_config
-from schemas.config import differences
+from pipeline.tables import Tables, open_tables
 from schemas.errors import WrongUse
 from schemas.job import Input, Job
 
@@ -49,9 +47,11 @@ def ingest(options: IngestOptions, console: Console | None = None) -> int:
     """Gives the exit code: 0 done, 1 some inputs failed and are named. Raises: WrongUse when nothing could start."""
     console = console or Console(stderr=True, highlight=False)
     tables = open_tables(options.dataset, options.storage_options)
+    job = replace(
+        job_of_dataset(tables, options.dataset, device=options.device), decode_deadline_s=options.decode_deadline_s
+    )
     with ExitStack() as kept:
-        watch = _Watch(options, tables, _job_of(tables, options), console, kept)
-        return watch.run()
+        return _Watch(options, tables, job, console, kept).run()
 
 
 class _Watch:
@@ -145,22 +145,6 @@ class _Watch:
             self.kept.enter_context(engine(self.options.address))
             self._has_engine = True
         yield
-
-
-def _job_of(tables: Tables, options: IngestOptions) -> Job:
-    """The dataset's own settings, as far as they still mean the same. Raises: WrongUse where they do not."""
-    job, canonical = describe_job(
-        saved_config(tables), options.dataset, device=options.device, storage_options=tables.storage_options
-    )
-    properties = tables.properties()
-    if properties["latentreel.config_id"] != job.config_id:
-        changed = "; ".join(differences(canonical, json.loads(properties["latentreel.config"])))
-        raise WrongUse(
-            f"{options.dataset}: its settings no longer mean what they meant ({changed}); put the former files back, "
-            "or make another dataset with `latentreel invert`"
-        )
-    generation = int(properties["latentreel.generation"])
-    return replace(job, generation=generation, decode_deadline_s=options.decode_deadline_s)
 
 
 def _with_replaced(task: Input, found: Changes) -> Input:

@@ -46,6 +46,7 @@ class TrackPictures:
             )
         self._generator: Generator = load_generator(config.generator, seed=config.seed)
         self._supersample = config.faces.supersample
+        self._soft_border = config.subject == "face"  # as the crops were cut
 
     @property
     def crop_px(self) -> int:
@@ -54,7 +55,13 @@ class TrackPictures:
     def crop(self, frame: Frame, quad: list[float]) -> NDArray[np.uint8]:
         """(R, R, 3), the very pixels that were inverted."""
         quad_42 = np.array(quad, np.float32).reshape(4, 2)
-        return align_crop(frame.rgb_HWC, quad_42, crop_px=self.crop_px, supersample=self._supersample)
+        return align_crop(
+            frame.rgb_HWC,
+            quad_42,
+            crop_px=self.crop_px,
+            supersample=self._supersample,
+            soft_border=self._soft_border,
+        )
 
     def reconstructions(self, faces: pa.Table) -> NDArray[np.uint8]:
         """(N, R, R, 3) of rows with the columns `w` and `noise`, all at once."""

@@ -17,6 +17,7 @@ from schemas.job import Job
 from schemas.tables import FRAMES, SHOTS, TRACKS, track_id
 
 # Two faces at one seam are the same when their landmark boxes overlap by half: one frame apart, a face hardly moves.
+# Subjects without landmarks are where their crops are.
 SAME_FACE_IOU = 0.5
 
 
@@ -97,19 +98,20 @@ class _Ends:
 
 
 def _ends(staging: Staging, parts: list[PartKey]) -> _Ends:
-    head = staging.read_part(str(parts[0]), ["frame_index", "landmarks"])
-    tail = staging.read_part(str(parts[-1]), ["frame_index", "landmarks"])
+    columns = ["frame_index", "landmarks", "quad"]
+    head, tail = (staging.read_part(str(part), columns) for part in (parts[0], parts[-1]))
     return _Ends(
         first_frame=head["frame_index"][0].as_py(),
         last_frame=tail["frame_index"][-1].as_py(),
-        first_box=_box(head["landmarks"][0]),
-        last_box=_box(tail["landmarks"][-1]),
+        first_box=_box(head.slice(0, 1)),
+        last_box=_box(tail.slice(tail.num_rows - 1)),
     )
 
 
-def _box(landmarks: Any) -> NDArray[np.float32]:
-    points_682 = np.asarray(landmarks.as_py(), np.float32).reshape(-1, 2)
-    return np.concatenate([points_682.min(0), points_682.max(0)])
+def _box(row: pa.Table) -> NDArray[np.float32]:
+    points = row["landmarks"][0].as_py() or row["quad"][0].as_py()
+    points_P2 = np.asarray(points, np.float32).reshape(-1, 2)
+    return np.concatenate([points_P2.min(0), points_P2.max(0)])
 
 
 def _iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

@@ -9,6 +9,7 @@ Written in order of time, with what a crash leaves behind:
 """
 
 import logging
+import shlex
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -121,7 +122,7 @@ def _settled(task: Input, job: Job) -> Fate | None:
 
 
 def quarantine(task: Input, job: Job, error: ErrorRow) -> Fate:
-    """Commits the film's row in `videos` with the reason; its staged parts go."""
+    """Commits the film's row in `videos` with the reason and the command that repeats it; its staged parts go."""
     store = Store(job.dataset, job.storage_options)
     fate = Fate(
         video_id=task.video_id,
@@ -129,7 +130,7 @@ def quarantine(task: Input, job: Job, error: ErrorRow) -> Fate:
         status="quarantined",
         stage=error.stage,
         error_type=error.error_type,
-        reason=error.message,
+        reason=f"{error.message}; to see it again: `{_replay_command(job, error)}`",
     )
     staging = Staging(store, job.config_id, task.video_id)
     row = _video_row(task, job, fate, staging.read_cut())
@@ -137,6 +138,11 @@ def quarantine(task: Input, job: Job, error: ErrorRow) -> Fate:
     _commit_video(replace(task, replaces=refused), job, row, f"quarantined {task.uri}", {})
     staging.clear()
     return fate
+
+
+def _replay_command(job: Job, error: ErrorRow) -> str:
+    segment = [] if error.segment_index is None else [str(error.segment_index)]
+    return shlex.join(["latentreel", "replay", job.dataset_as_given or job.dataset, error.video_id, *segment])
 
 
 def _append(job: Job, table: TableName, task: Input, files: list[FinalFile]) -> int:

@@ -4,12 +4,14 @@ A stage never raises for the sake of one film: what goes wrong becomes an ErrorR
 results pass through. All state along time lives inside one call on one row, so a retry only recomputes.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
+from operators.video.segment_frames import Read
 from pipeline.deaths import begin
 from pipeline.local_copy import FilmChanged, local_copy
 from pipeline.prepare_worker import prepare_worker
@@ -18,7 +20,7 @@ from pipeline.staging import Cut, Staging
 from pipeline.stop import is_stopping
 from pipeline.storage_errors import one_line, storage_trouble
 from pipeline.store import Store
-from schemas.clips import TrackClip
+from schemas.clips import SegmentTracks, TrackClip
 from schemas.errors import BadInput
 from schemas.job import Input, Job
 from schemas.outcomes import ErrorRow, Note, Postponed, Receipt, Stage
@@ -92,16 +94,12 @@ class FindFaces:
     """Segment -> its aligned tracks (0 is an answer), each with its expression. Needs no torch where dlib finds."""
 
     def __init__(self, job: Job) -> None:
-        from operators.faces.find_tracks import FindTracks
-        from operators.faces.finder import make_finder
-        from operators.faces.identity import IdentityReader
         from operators.video.frame_source import FrameSource
 
         self.job = job
         self.frames = FrameSource(deadline_s=job.decode_deadline_s)
-        faces, emotion = job.config.faces, job.config.emotion
-        finder = make_finder(faces, device=job.device)
-        self.find_tracks = FindTracks(finder, faces, crop_px=job.generator.resolution, identity=IdentityReader())
+        emotion = job.config.emotion
+        self.find_tracks = make_find_tracks(job)
         self.read_emotion = None
         if emotion.model:
             from operators.emotion.onnx_emotion import OnnxEmotion
@@ -150,6 +148,20 @@ class FindFaces:
             else:
                 receipt = _receipt(segment, n_parts=len(clips), part=part, n_frames=n)
                 yield pack(task.input.video_id, ClipTask(input=task.input, clip=clip, receipt=receipt))
+
+
+def make_find_tracks(job: Job) -> Callable[[Segment, Read], SegmentTracks]:
+    """What turns a segment into tracks of the job's subject."""
+    faces, crop_px = job.config.faces, job.generator.resolution
+    if job.config.subject == "frame":
+        from operators.video.frame_tracks import TrackFrames
+
+        return TrackFrames(faces, crop_px=crop_px)
+    from operators.faces.find_tracks import FindTracks
+    from operators.faces.finder import make_finder
+    from operators.faces.identity import IdentityReader
+
+    return FindTracks(make_finder(faces, device=job.device), faces, crop_px=crop_px, identity=IdentityReader())
 
 
 class InvertAndStage:
@@ -229,6 +241,7 @@ class _ErrorRows:
         if isinstance(err, FilmChanged):
             self.rows = [pack(self.task.video_id, Postponed(video_id=self.task.video_id))]
             return True
+        logging.getLogger(__name__).debug("%s failed at %s", self.task.uri, self.stage, exc_info=err)
         row = ErrorRow(
             video_id=self.task.video_id,
             uri=self.task.uri,
@@ -243,9 +256,11 @@ class _ErrorRows:
 
 
 def _in_one_line(uri: str, err: Exception) -> str:
-    if isinstance(err, PermissionError | FileNotFoundError) and err.strerror:
+    if not isinstance(err, OSError) or not err.strerror:
+        return one_line(err)
+    if isinstance(err, PermissionError | FileNotFoundError):
         return f"{err.filename or uri}: {storage_trouble(err)}"
-    return one_line(err)
+    return f"{err.filename or uri}: {err.strerror}; check the disk, and run again"
 
 
 def _staging(job: Job, task: Input) -> Staging:

@@ -159,21 +159,22 @@ def _rows(clip: LatentClip) -> pa.Table:
     track, keep = clip.track, slice(clip.track.warmup_frames, None)
     n = track.n_kept
     probs_T7 = None if track.emotion_probs_T7 is None else track.emotion_probs_T7[keep]
+    points_T682 = None if track.landmarks_T682 is None else track.landmarks_T682[keep]
     columns = {
         "frame_index": track.frame_index[keep].astype(np.int64),
         "pts_us": track.pts_us[keep],
         "w": _lists(clip.w_TLD[keep].reshape(n, -1)),
         "emotion": pa.nulls(n, pa.int8()) if probs_T7 is None else probs_T7.argmax(1).astype(np.int8),
-        "emotion_probs": pa.nulls(n, PART.field("emotion_probs").type) if probs_T7 is None else _lists(probs_T7),
+        "emotion_probs": _nulls("emotion_probs", n) if probs_T7 is None else _lists(probs_T7),
         "quad": _lists(track.quad_T42[keep].reshape(n, -1)),
-        "landmarks": _lists(track.landmarks_T682[keep].reshape(n, -1)),
+        "landmarks": _nulls("landmarks", n) if points_T682 is None else _lists(points_T682.reshape(n, -1)),
         "confidence": track.confidence[keep],
         "psnr": clip.psnr[keep],
         "lpips": pa.nulls(n, pa.float32()) if clip.lpips is None else clip.lpips[keep],
         "change_error": clip.change_error[keep],
         "change": clip.change[keep],
         "knot": pa.nulls(n, pa.bool_()) if clip.knot_T is None else _with_ends(clip.knot_T[keep]),
-        "noise": pa.nulls(n, PART.field("noise").type) if clip.noise_TP is None else _lists(clip.noise_TP[keep]),
+        "noise": _nulls("noise", n) if clip.noise_TP is None else _lists(clip.noise_TP[keep]),
         **{name: getattr(clip.motion, name)[keep] for name in ("step", "step_s", "turn", "turn_s")},
     }
     return pa.table(columns, schema=PART)
@@ -184,6 +185,10 @@ def _with_ends(knot_T: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     knot_T = knot_T.copy()
     knot_T[[0, -1]] = True
     return knot_T
+
+
+def _nulls(column: str, n: int) -> pa.Array:
+    return pa.nulls(n, PART.field(column).type)
 
 
 def _lists(values_TK: np.ndarray[Any, Any]) -> pa.ListArray:

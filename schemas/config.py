@@ -186,12 +186,27 @@ class Config(_Settings):
 
     generator: str = "puppet-128"  # shipped: a dataset of it is small and real; faces of real people want a larger one
     seed: int = Field(0, ge=0)  # of everything random, together with the item's id
+    # face: what is found and followed. frame: the centre square of whole frames, a track a shot; hands, landscapes, …
+    subject: Literal["face", "frame"] = "face"
     shots: ShotSettings = ShotSettings()
     faces: FaceSettings = FaceSettings()
     loss: LossSettings = LossSettings()
     inversion: InversionSettings = InversionSettings()
     scene: SceneSettings = SceneSettings()
     emotion: EmotionSettings = EmotionSettings()
+
+    @model_validator(mode="after")
+    def _only_faces_have_landmarks(self) -> Self:
+        if self.subject == "frame":
+            needs = {
+                "loss.outside_weight": (self.loss.outside_weight < 1, "1"),
+                "loss.identity_weight": (self.loss.identity_weight > 0, "0"),
+                "emotion.model": (self.emotion.model is not None, "null"),
+            }
+            for name, (asked, off) in needs.items():
+                if asked:
+                    raise ValueError(f"{name} asks for a face, and subject is frame; set {name} to {off}")
+        return self
 
     def canonical(
         self,
@@ -256,6 +271,5 @@ def load_config(path: str | None, overrides: dict[str, Any]) -> Config:
     except ValidationError as err:
         first = err.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise WrongUse(
-            f"setting {where} = {first.get('input')!r}: {first['msg'].lower()}; see docs/settings.md"
-        ) from err
+        what = f"setting {where} = {first.get('input')!r}" if where else "settings"  # of several groups: all of them
+        raise WrongUse(f"{what}: {first['msg'].lower()}; see docs/settings.md") from err

@@ -123,7 +123,7 @@ FRAMES = pa.schema(
         _column("emotion", pa.int8(), null=True),
         _column("emotion_probs", _floats(), null=True),
         _column("quad", _floats()),  # 8: x, y of TL, BL, BR, TR in pixels of the upright film
-        _column("landmarks", _floats()),  # 136: x, y of the 68 iBUG points
+        _column("landmarks", _floats(), null=True),  # 136: x, y of the 68 iBUG points; null: the subject is no face
         _column("confidence", _FLOAT),  # 0: filled in
         _column("psnr", _FLOAT),
         _column("lpips", _FLOAT, null=True),

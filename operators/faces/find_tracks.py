@@ -3,8 +3,6 @@
 T frames of a track, R crop side in pixels, 68 landmarks and 4 corners of 2 coordinates.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,13 +15,10 @@ from operators.faces.quad import quads_from_landmarks, steady_quads
 from operators.faces.see_faces import SeeFaces, Seen
 from operators.faces.smoothing import one_euro, smooth_along_time
 from operators.faces.tracking import link_faces
+from operators.video.segment_frames import Read, checked_frames
 from schemas.clips import NOTHING_DROPPED, Dropped, FaceTrack, PartKey, SegmentTracks, TrackClip
 from schemas.config import FaceSettings
-from schemas.errors import BadInput
-from schemas.video import Frame, Segment, Shot
-
-Read = Callable[[], Iterable[Frame]]
-"""Gives a segment's frames, decode_first to decode_first + decode_n, in order. May be called twice."""
+from schemas.video import Segment, Shot
 
 
 class FindTracks:
@@ -53,7 +48,7 @@ class FindTracks:
 
     def __call__(self, segment: Segment, read: Read) -> SegmentTracks:
         """Takes: `read`, which gives the segment's frames in order and is called at most twice."""
-        seen = self.see(segment, _checked(segment, read))
+        seen = self.see(segment, checked_frames(segment, read))
         tracks: list[FaceTrack] = []
         dropped = NOTHING_DROPPED
         for shot in segment.shots:
@@ -136,7 +131,7 @@ class FindTracks:
     def _cut_crops(self, segment: Segment, read: Read, tracks: list[FaceTrack]) -> list[TrackClip]:
         side = self.crop_px
         crops = [np.empty((track.n_frames, side, side, 3), np.uint8) for track in tracks]
-        for frame in _checked(segment, read):
+        for frame in checked_frames(segment, read):
             for track, crops_TRRC in zip(tracks, crops, strict=True):
                 t = frame.frame_index - int(track.frame_index[0])
                 if 0 <= t < track.n_frames:
@@ -144,20 +139,3 @@ class FindTracks:
                         frame.rgb_HWC, track.quad_T42[t], crop_px=side, supersample=self.settings.supersample
                     )
         return [TrackClip(track=track, crops_TRRC=crops_TRRC) for track, crops_TRRC in zip(tracks, crops, strict=True)]
-
-
-def _checked(segment: Segment, read: Read) -> Iterator[Frame]:
-    """The frames, each where it belongs: a frame lost here would show as noise in a crop or shift a whole track."""
-    n = 0
-    for frame in read():
-        if frame.frame_index != segment.decode_first + n or n >= segment.decode_n:
-            break
-        yield frame
-        n += 1
-    else:
-        if n == segment.decode_n:
-            return
-    raise BadInput(
-        f"{segment.video.uri}: segment {segment.segment_index} gave {n} of its {segment.decode_n} frames from "
-        f"{segment.decode_first} on, in order; the file may have changed since it was probed: run the job again"
-    )

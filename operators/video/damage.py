@@ -25,5 +25,5 @@ def _what(video: Video, kept: Video, damage_type: DamageType) -> str:
 
 def _of(part_s: float, whole_s: float, the: str = "") -> str:
     """With as many digits as it takes to tell the two apart."""
-    digits = 1 if whole_s - part_s >= 0.1 else 3
+    digits = 1 if abs(whole_s - part_s) >= 0.1 else 3
     return f"{part_s:.{digits}f} s of {the}{whole_s:.{digits}f} s"

@@ -52,14 +52,13 @@ def open_film(path: str, *, uri: str) -> InputContainer:
 
 
 def _head(file: Path, uri: str) -> bytes:
-    """The first bytes. Opening a pipe that nobody writes to would wait for ever, so it is opened without waiting."""
-    opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    kind = file.stat().st_mode
+    if stat.S_ISDIR(kind):
+        raise BadInput(f"{uri}: is a folder, not a film; give the films in it")
+    if not stat.S_ISREG(kind):
+        raise BadInput(f"{uri}: is a pipe or a device, not a file; copy the film to a file first")
+    opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # never waits, should it have become a pipe
     try:
-        kind = os.fstat(opened).st_mode
-        if stat.S_ISDIR(kind):
-            raise BadInput(f"{uri}: is a folder, not a film; give the films in it")
-        if not stat.S_ISREG(kind):
-            raise BadInput(f"{uri}: is a pipe or a device, not a file; copy the film to a file first")
         return os.read(opened, _HEAD_BYTES)
     finally:
         os.close(opened)
@@ -95,6 +94,22 @@ def pictures(container: InputContainer, stream: VideoStream) -> Iterator[VideoFr
 def family(container: InputContainer) -> str:
     """FFmpeg calls the mp4 family `mov,mp4,m4a,3gp,3g2,mj2`."""
     return container.format.name.split(",")[0]
+
+
+def is_mp4_cut_off(path: str) -> bool:
+    """Whether its last box claims more bytes than the file has. Boxes: ISO/IEC 14496-12, 4.2."""
+    with Path(path).open("rb") as file:
+        n_bytes, at = os.fstat(file.fileno()).st_size, 0
+        while at < n_bytes:
+            file.seek(at)
+            head = file.read(16)
+            size = int.from_bytes(head[:4], "big")
+            if size == 1:  # the size follows in 64 bits
+                size = int.from_bytes(head[8:], "big")
+            if size < 8:  # 0: to the end, wherever that was; others are damage
+                return size == 0
+            at += size
+        return at > n_bytes
 
 
 def quarter_turns(frame: VideoFrame) -> int:

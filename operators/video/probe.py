@@ -24,6 +24,7 @@ from operators.video.film_file import (
     PIXELS_MAX,
     family,
     film_stream,
+    is_mp4_cut_off,
     open_film,
     packets,
     quarter_turns,
@@ -75,6 +76,8 @@ def probe(path: str, *, uri: str, video_id: str, alive: Callable[[], None] = lam
     with open_film(path, uri=uri) as container:
         stream = film_stream(container)
         if stream is None:
+            if not len(container.streams):
+                raise BadInput(f"{uri}: its index names no streams: it is damaged or cut off; fetch it again")
             raise BadInput(f"{uri}: has no video stream; give a film, not a sound file or a cover picture")
         _check_codec(uri, stream)
         _check_size(uri, stream)
@@ -93,7 +96,7 @@ def probe(path: str, *, uri: str, video_id: str, alive: Callable[[], None] = lam
             pts_us=pts_us,
             promised_s=_promised_s(container, stream),
         )
-        damage = _damage(container, stream, demuxed)
+        damage = _damage(path, container, stream, demuxed)
         return cut_short(video, video.n_frames, damage) if damage else video
 
 
@@ -170,14 +173,16 @@ def _promised_s(container: InputContainer, stream: VideoStream) -> float | None:
     return container.duration / 1e6 if kind in _PROMISING_CONTAINERS and container.duration else None
 
 
-def _damage(container: InputContainer, stream: VideoStream, demuxed: _Demuxed) -> DamageType | None:
-    if demuxed.broken_by is not None:
-        return "DamagedIndex"
+def _damage(path: str, container: InputContainer, stream: VideoStream, demuxed: _Demuxed) -> DamageType | None:
     if family(container) == "mov":  # only here the header's count is one entry per frame
         is_short = len(demuxed.packets) + demuxed.n_hidden < stream.frames
-    else:
-        is_short = demuxed.ends_s < (_promised_s(container, stream) or 0) - _SHORT_OF_S
-    return "EndsEarly" if is_short or demuxed.ends_inside else None
+        if is_short or demuxed.broken_by is not None:
+            return "EndsEarly" if is_mp4_cut_off(path) else "DamagedIndex"
+    elif demuxed.broken_by is not None:
+        return "DamagedIndex"
+    elif demuxed.ends_s < (_promised_s(container, stream) or 0) - _SHORT_OF_S:
+        return "EndsEarly"
+    return "EndsEarly" if demuxed.ends_inside else None
 
 
 def _times(uri: str, container: InputContainer, stream: VideoStream, demuxed: _Demuxed) -> NDArray[np.int64]:

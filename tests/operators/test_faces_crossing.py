@@ -123,8 +123,8 @@ def meeting(i):
         pytest.param("ben", "astronaut", crossing, 1, id="a_photograph_crosses_a_puppet"),
         pytest.param("clara", "ben", crossing, 3, id="puppets_cross_a_third_detected"),
         pytest.param("ben", "clara", meeting, 1, id="puppets_meet"),
-        pytest.param("woman", "man", crossing, 1, id="films_cross"),
-        pytest.param("man", "woman", crossing, 3, id="films_cross_a_third_detected"),
+        pytest.param("woman", "man", crossing, 1, id="films_cross", marks=pytest.mark.slow),
+        pytest.param("man", "woman", crossing, 3, id="films_cross_a_third_detected", marks=pytest.mark.slow),
         pytest.param("woman", "man", meeting, 1, id="films_meet"),
     ],
 )
@@ -132,26 +132,18 @@ def test_two_who_cross_keep_their_tracks(request, finder, identity, back, front,
     heads = [request.getfixturevalue(back), request.getfixturevalue(front)]
     scene = Scene(heads, places, 34)
     tracks = tracks_of(scene, finder, identity, detect_every=detect_every)
-    print(
-        [
-            (t.frame_index[0], t.n_frames, "".join(map(str, (t.confidence > 0).astype(int).tolist())), whose(t, scene))
-            for t in tracks
-        ]
-    )
     assert [(t.frame_index[0], t.n_frames) for t in tracks] == [(0, 34), (0, 34)]
     assert [whose(t, scene) for t in tracks] == [{1}, {0}]  # from left to right
     assert any(np.any(t.confidence == 0) for t in tracks), "nobody was hidden, so this test proved nothing"
 
 
-@pytest.mark.parametrize("detect_every", [1, 3])
-@pytest.mark.parametrize("who", ["astronaut", "ben", "woman"])
+@pytest.mark.parametrize(("who", "detect_every"), [("astronaut", 1), ("ben", 3), ("woman", 3)])
 def test_a_bar_that_passes_in_front_does_not_end_a_track(request, finder, identity, who, detect_every):
     """It is 120 px wide and moves 30 px a frame, so the face, which walks, is partly hidden for about 0.3 s."""
     scene = Scene(
         [request.getfixturevalue(who)], lambda i: (200 + 4 * i,), 34, bar=lambda i: (-130 + 30 * i, -10 + 30 * i)
     )
     (track,) = tracks_of(scene, finder, identity, detect_every=detect_every)
-    print("".join(map(str, (track.confidence > 0).astype(int))))
     assert (track.frame_index[0], track.n_frames) == (0, 34)
     hidden = track.confidence == 0
     assert 4 <= hidden.sum() <= 12
@@ -162,7 +154,6 @@ def test_a_bar_that_passes_in_front_does_not_end_a_track(request, finder, identi
 @pytest.mark.parametrize(
     ("first", "then"),
     [
-        pytest.param("astronaut", "ben", id="a_puppet_for_a_photograph"),
         pytest.param("ben", "clara", id="two_puppets"),
         pytest.param("woman", "man", id="two_films"),
     ],
@@ -170,8 +161,14 @@ def test_a_bar_that_passes_in_front_does_not_end_a_track(request, finder, identi
 def test_another_person_in_the_same_place_is_another_track(request, finder, identity, first, then):
     """Four frames after the first has gone, well within max_gap_s; by motion alone they are one."""
     heads = [request.getfixturevalue(first), request.getfixturevalue(then)]
-    scene = Scene(heads, lambda i: (360 if i < 12 else None, 360 if i >= 16 else None), 30)
-    assert [(t.frame_index[0], t.n_frames) for t in tracks_of(scene, finder, identity)] == [(0, 12), (16, 14)]
-    assert [(t.frame_index[0], t.n_frames) for t in tracks_of(scene, finder, None)] == [(0, 30)]
-    same = Scene([heads[0]], lambda i: (360 if i < 12 or i >= 16 else None,), 30)
-    assert [(t.frame_index[0], t.n_frames) for t in tracks_of(same, finder, identity)] == [(0, 30)]
+    scene = Scene(heads, lambda i: (360 if i < 9 else None, 360 if i >= 13 else None), 22)
+    assert [(t.frame_index[0], t.n_frames) for t in tracks_of(scene, finder, identity)] == [(0, 9), (13, 9)]
+    assert [(t.frame_index[0], t.n_frames) for t in tracks_of(scene, finder, None)] == [(0, 22)]
+
+
+def test_the_same_person_in_the_same_place_is_the_same_track(finder, identity, ben):
+    scene = Scene([ben], lambda i: (360 if i < 8 or i >= 12 else None,), 20)
+    (track,) = tracks_of(scene, finder, identity)
+    assert (track.frame_index[0], track.n_frames) == (0, 20)
+    assert np.flatnonzero(track.confidence == 0).tolist() == [8, 9, 10, 11]
+    assert track.identity_128.shape == (128,)
