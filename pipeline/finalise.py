@@ -102,7 +102,7 @@ def _finalise(task: Input, job: Job) -> Fate:
     if tracks:
         pins["frames"] = _append(job, "frames", task, frame_files)
         pins["tracks"] = _append(job, "tracks", task, write_rows(store, "tracks", track_rows(tracks)))
-    pins["shots"] = _append(job, "shots", task, write_rows(store, "shots", shot_rows(cut)))
+    pins["shots"] = _append(job, "shots", task, write_rows(store, "shots", shot_rows(staging, cut)))
     _commit_video(task, job, _video_row(task, job, fate, cut), f"{fate.status} {task.uri}", pins)
     staging.clear()
     return fate
