@@ -34,7 +34,8 @@ from schemas.outcomes import ErrorRow, Status
 from schemas.tables import VIDEOS, TableName
 
 # Commits to `videos` between two compactions of the small tables. A reader opens at most so many small files; a merge
-# rewrites less than one file of 64 MB a table beside what has come, which is 250 kB a film: nothing beside its latents.
+# rewrites less than one file of 64 MB a table beside what has come, which is 250 kB a film and 10 kB a shot for its
+# picture: nothing beside its latents.
 TIDY_EVERY = 256
 
 
