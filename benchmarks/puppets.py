@@ -49,7 +49,7 @@ def faces() -> None:
         rgb_HWC, truth = draw_face(parameters, px=PX)
         true_682 = truth.landmarks_682
         yaws.append(abs(parameters.pose.yaw))
-        found = find(rgb_HWC)
+        (found,) = find([rgb_HWC])
         apart_68 = np.linalg.norm(found[0].landmarks_682 - true_682, axis=1) if found else np.full(68, np.nan)
         errors.append(apart_68 / np.linalg.norm(true_682[45] - true_682[36]))
     yaw_N, error_N68 = np.array(yaws), np.stack(errors)

@@ -37,20 +37,23 @@ def stop_request(job: Job, console: Console) -> StopRequest:
     return StopRequest(job, say=lambda text: say(console, "[bold]stopping[/]", text))
 
 
-def default_pools(workers: int | None, device: str) -> Pools:
+def default_pools(workers: int | None, device: str, *, finder: str = "dlib") -> Pools:
     """How many processes: enough that the stages that wait leave no core idle.
 
     On a CPU: one inverter a core, and half as many face finders, which take about half of its time; the system shares
-    the cores out. With a GPU: one inverter for it, and all cores but one find faces for it.
+    the cores out. With a GPU: one inverter for it, and all cores but one find faces for it; face-alignment finds them
+    on the same card, where two finders leave the inverter three fifths.
     """
     cores = os.cpu_count() or 1
     if device == "cpu":
         return Pools(face_workers=workers or max(1, cores // 2), invert_workers=workers or cores)
+    shares = finder == "face-alignment"
     return Pools(
-        face_workers=workers or max(1, cores - 1),
+        face_workers=workers or (min(2, cores) if shares else max(1, cores - 1)),
         invert_workers=workers or 1,
         clips_per_batch=8,  # tracks in lock step: fills the card at 256 px and still fits at 1024
-        invert_gpus=1.0,
+        invert_gpus=0.6 if shares else 1.0,  # less than the whole card, or the finders would wait for one of their own
+        face_gpus=0.2 if shares else 0.0,
     )
 
 
@@ -65,6 +68,9 @@ def announce_loss(job: Job, console: Console) -> None:
 
 def report(n_todo: int, summary: RunSummary, seconds: float, job: Job, console: Console, *, stopped: bool) -> None:
     """The fates of a run."""
+    for fate in (*summary.of("committed"), *summary.of("no_faces")):
+        if fate.reason is not None:
+            say(console, "[yellow]damaged[/]", f"{fate.uri}: {fate.reason}")
     for fate in summary.of("quarantined"):
         say(console, "[red]quarantined[/]", f"{fate.uri}: {fate.stage}: {fate.reason}")
     committed, no_faces, bad = (len(summary.of(s)) for s in ("committed", "no_faces", "quarantined"))

@@ -26,6 +26,11 @@ Sources = Annotated[
     list[str], typer.Argument(help="Files, folders, globs, fsspec URLs, or manifests (.txt .csv .jsonl .parquet).")
 ]
 
+DecodeDeadline = Annotated[
+    float,
+    typer.Option(min=1.0, metavar="SECONDS", help="A decoder without a sign of life is stopped. Changes no result."),
+]
+
 
 @app.command(
     epilog="Example:  latentreel invert trailers/*.mp4 -o dataset --generator ffhq.safetensors --method sequential",
@@ -61,7 +66,8 @@ def invert(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes for faces, and as many for inversion. Changes no result.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda, for the inversion.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu or cuda: inversion, and face-alignment.")] = "cpu",
+    decode_deadline: DecodeDeadline = 60.0,
     address: Annotated[str | None, typer.Option(help="A Ray cluster to join; default: this machine.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Drop a dataset made with other settings.")] = False,
     storage_option: StorageOption = None,
@@ -87,6 +93,7 @@ def invert(
         config=tuple(config or ()),
         overrides={**settings(setting), **{name: value for name, value in flags.items() if value is not None}},
         workers=workers,
+        decode_deadline_s=decode_deadline,
         device=device,
         address=address,
         replace=replace,
@@ -107,7 +114,8 @@ def ingest(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes for faces, and as many for inversion. Changes no result.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda, for the inversion.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu or cuda: inversion, and face-alignment.")] = "cpu",
+    decode_deadline: DecodeDeadline = 60.0,
     address: Annotated[str | None, typer.Option(help="A Ray cluster to join; default: this machine.")] = None,
     storage_option: StorageOption = None,
     debug: Debug = False,
@@ -123,6 +131,7 @@ def ingest(
         every_s=every,
         prune=prune,
         workers=workers,
+        decode_deadline_s=decode_deadline,
         device=device,
         address=address,
         storage_options=storage_options(storage_option),

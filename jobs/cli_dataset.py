@@ -1,4 +1,4 @@
-"""The commands that keep a dataset in order: `status`, `retry`, `replay`, `compact`, `vacuum`, `history`."""
+"""The commands that keep a dataset in order: `status`, `retry`, `replay`, `people`, `compact`, `vacuum`, `history`."""
 
 from typing import Annotated
 
@@ -39,6 +39,24 @@ def retry(
 
     options = storage_options(storage_option)
     exit_with(lambda: job(dataset, tuple(videos or ()), storage_options=options), debug)
+
+
+@dataset_app.command(epilog="Example:  latentreel people dataset")
+def people(
+    dataset: DatasetPath,
+    threshold: Annotated[
+        float | None,
+        typer.Option(metavar="DISTANCE", help="Of two people's faces; default: the dataset's own, or 0.4."),
+    ] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Forget all names and start over.")] = False,
+    storage_option: StorageOption = None,
+    debug: Debug = False,
+) -> None:
+    """Tells the people of all tracks apart, as every run does at its end, and lists them."""
+    from jobs.people import people as job
+
+    options = storage_options(storage_option)
+    exit_with(lambda: job(dataset, threshold=threshold, anew=anew, storage_options=options), debug)
 
 
 @dataset_app.command(epilog="Example:  latentreel replay dataset film.mp4 3")

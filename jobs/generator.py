@@ -93,7 +93,6 @@ def _crops(
     import numpy as np
 
     from operators.faces.align import align_crop
-    from operators.video.probe import probe
     from pipeline.local_copy import local_copy
     from schemas.job import Input
 
@@ -104,7 +103,7 @@ def _crops(
     ).fetchall()
     try:
         with local_copy(Input(uri=uri, video_id=video_id, bytes=0), dataset.tables.storage_options) as path:
-            video = probe(path, uri=uri, video_id=video_id)
+            video = source.probe(path, uri=uri, video_id=video_id)
             first, last = rows[0][0], rows[-1][0]
             at = 0
             for frame in source.read(video, path, first_frame=first, n_frames=last - first + 1):

@@ -9,9 +9,11 @@ from rich.console import Console
 
 from jobs.bulk_run import default_pools, say, stop_request, work
 from jobs.describe_job import job_of_dataset
+from jobs.people import name_after_run
 from pipeline.changes import Changes, changes
 from pipeline.flow import engine
 from pipeline.plan import Plan, plan_videos
+from pipeline.refused import commit_refused
 from pipeline.rewrite import drop_films, rename_films
 from pipeline.sources import Stamp
 from pipeline.staging import clear_leftovers
@@ -35,6 +37,7 @@ class IngestOptions:
     every_s: float = 30.0  # between two looks; listing 100,000 films takes seconds
     prune: bool = False
     workers: int | None = None
+    decode_deadline_s: float = 60.0  # without a sign of life from a decoder
     device: str = "cpu"
     address: str | None = None
     storage_options: dict[str, str] = field(default_factory=dict, repr=False)  # of the dataset and of the films
@@ -44,9 +47,11 @@ def ingest(options: IngestOptions, console: Console | None = None) -> int:
     """Gives the exit code: 0 done, 1 some inputs failed and are named. Raises: WrongUse when nothing could start."""
     console = console or Console(stderr=True, highlight=False)
     tables = open_tables(options.dataset, options.storage_options)
+    job = replace(
+        job_of_dataset(tables, options.dataset, device=options.device), decode_deadline_s=options.decode_deadline_s
+    )
     with ExitStack() as kept:
-        watch = _Watch(options, tables, job_of_dataset(tables, options.dataset, device=options.device), console, kept)
-        return watch.run()
+        return _Watch(options, tables, job, console, kept).run()
 
 
 class _Watch:
@@ -55,7 +60,7 @@ class _Watch:
     def __init__(self, options: IngestOptions, tables: Tables, job: Job, console: Console, kept: ExitStack) -> None:
         self.options, self.tables, self.job, self.console, self.kept = options, tables, job, console, kept
         self.stop = stop_request(job, console)
-        self._has_engine = False
+        self._has_engine = self._has_looked = False
         self._last: dict[str, Stamp] = {}  # what films that wait were like at the last look
         self._said: set[str] = set()  # a thing is said once, however often it is seen
 
@@ -76,14 +81,19 @@ class _Watch:
             rows = ((video_id, row.uri) for video_id, row in plan.rows.items())
             found = changes(rows, plan.held, plan.listing, lambda uri: _is_there(uri, self.tables.storage_options))
         self._last = plan.waiting
-        if plan.problems and not plan.held and not found.gone and not self.options.watch:
+        accounted = plan.held or found.gone or any(problem.is_lasting for problem in plan.problems)
+        if plan.problems and not accounted and not self.options.watch:
             raise WrongUse("; ".join(f"{problem.source}: {problem.message}" for problem in plan.problems))
         clear_leftovers(self.tables.store, self.job.config_id, plan.done)
+        commit_refused(plan.problems, self.job)
         problems = self._announce(plan, found)
         self._follow(plan, found)
         todo = [] if self.stop.asked else [_with_replaced(task, found) for task in plan.todo]
-        pools = default_pools(self.options.workers, self.options.device)
+        pools = default_pools(self.options.workers, self.options.device, finder=self.job.config.faces.finder)
         summary = work(todo, self.job, pools, self.console, self._engine, self.stop)
+        if summary.of("committed") or not self._has_looked:  # or an earlier run was killed before it came to this
+            name_after_run(self.tables, self.console)
+        self._has_looked = True
         return 1 if problems or plan.quarantined or summary.of("quarantined") else 0
 
     def _is_settled(self, uri: str, stamp: Stamp) -> bool:

@@ -7,9 +7,11 @@ from rich.console import Console
 
 from jobs.bulk_run import announce_loss, default_pools, say, stop_request, work
 from jobs.describe_job import describe_job
+from jobs.people import name_after_run
 from pipeline.create_tables import open_or_create
 from pipeline.flow import engine
 from pipeline.plan import Plan, plan_videos
+from pipeline.refused import commit_refused
 from pipeline.staging import clear_leftovers
 from schemas.config import load_config
 from schemas.errors import WrongUse
@@ -25,6 +27,7 @@ class InvertOptions:
     config: tuple[str, ...] = ()  # YAML files of settings, later over earlier
     overrides: dict[str, Any] = field(default_factory=dict)  # settings by their dotted names; None: not given
     workers: int | None = None
+    decode_deadline_s: float = 60.0  # without a sign of life from a decoder
     device: str = "cpu"
     address: str | None = None
     replace: bool = False
@@ -39,23 +42,26 @@ def invert(options: InvertOptions, console: Console | None = None) -> int:
         config, options.dataset, device=options.device, storage_options=options.storage_options
     )
     tables, generation = open_or_create(job, canonical, anew=options.replace)
-    job = replace(job, generation=generation)
+    job = replace(job, generation=generation, decode_deadline_s=options.decode_deadline_s)
 
     with console.status("reading the sources"):
         plan = plan_videos(options.sources, tables)
     _refuse_if_nothing_can_start(plan)
     clear_leftovers(tables.store, job.config_id, plan.done)
+    commit_refused(plan.problems, job)
     _announce(plan, job, console)
-    pools = default_pools(options.workers, options.device)
+    pools = default_pools(options.workers, options.device, finder=job.config.faces.finder)
     if plan.todo:
         announce_loss(job, console)
     stop = stop_request(job, console)
     summary = work(plan.todo, job, pools, console, lambda: engine(options.address), stop)
+    name_after_run(tables, console)
     return 1 if plan.problems or plan.quarantined or summary.of("quarantined") else 0
 
 
 def _refuse_if_nothing_can_start(plan: Plan) -> None:
-    if plan.problems and not (plan.todo or plan.done or plan.quarantined):
+    accounted = plan.todo or plan.done or plan.quarantined or any(problem.is_lasting for problem in plan.problems)
+    if plan.problems and not accounted:
         raise WrongUse("; ".join(f"{problem.source}: {problem.message}" for problem in plan.problems))
 
 

@@ -195,14 +195,10 @@ def find_track(dataset: Dataset, name: str) -> dict[str, Any]:
 def _film(dataset: Dataset, track: dict[str, Any], target: Path) -> int:
     pictures = TrackPictures(dataset)
     draw = SideBySide(track_id=track["track_id"], shot_index=track["shot_index"], crop_px=pictures.crop_px)
-    film = inverted_film(
-        uri=track["uri"],
-        video_id=track["video_id"],
-        n_bytes=track["bytes"],
-        storage_options=dataset.tables.storage_options,
-    )
+    row = {"uri": track["uri"], "video_id": track["video_id"], "n_bytes": track["bytes"]}
+    options = dataset.tables.storage_options
     console = Console(stderr=True)
-    with film as (video, path), FrameSource() as source:
+    with FrameSource() as source, inverted_film(source, **row, storage_options=options) as (video, path):
         if target.resolve() == Path(path).resolve():
             raise WrongUse(f"{target}: is the film itself; choose another name with -o")
         filmed = source.read(video, path, first_frame=track["first_frame"], n_frames=track["n_frames"])

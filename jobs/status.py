@@ -1,4 +1,4 @@
-"""latentreel status DATASET: films by their fate, the reasons of quarantine, and sizes."""
+"""latentreel status DATASET: films by their fate, which are damaged, the reasons of quarantine, and sizes."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.attempts import unsettled
 from pipeline.read import Dataset, open_dataset
+from schemas.outcomes import ErrorRow
 from schemas.tables import TABLES
 
 
@@ -21,15 +23,32 @@ def status(dataset: str, *, version: int | None = None, storage_options: Mapping
     )
     console.print(_fates(opened))
     console.print(_sizes(opened))
+    damaged = opened.sql(
+        "select uri, reason from videos where status <> 'quarantined' and reason is not null order by uri"
+    )
+    for uri, reason in damaged.fetchall():
+        console.print(f"[yellow]damaged[/] {escape(uri)}: {escape(reason)}", soft_wrap=True)
     reasons = opened.sql("select uri, stage, attempts, reason from videos where status = 'quarantined' order by uri")
     rows = reasons.fetchall()
     for uri, stage, attempts, reason in rows:
         console.print(
             f"[red]quarantined[/] {escape(uri)} at {stage}, attempt {attempts}: {escape(reason)}", soft_wrap=True
         )
+    for attempts, error in _unsettled(opened):
+        console.print(
+            f"[yellow]tried[/] {escape(error.uri)}, attempt {attempts} failed at {error.stage}: "
+            f"{escape(error.message)}; the next `invert` tries it again",
+            soft_wrap=True,
+        )
     if rows:
         console.print(f"`latentreel retry {dataset}` lets the next `invert` try them again")
     return 1 if rows else 0
+
+
+def _unsettled(opened: Dataset) -> list[tuple[int, ErrorRow]]:
+    """Films that have failed and have no row."""
+    settled = {row[0] for row in opened.sql("select video_id from videos").fetchall()}
+    return list(unsettled(opened.tables.store, opened.properties["config_id"], settled))
 
 
 def _fates(opened: Dataset) -> Table:

@@ -19,7 +19,7 @@ from operators.inversion.noise_maps import unpack_noise_maps
 from operators.stylegan.checkpoint import load_generator
 from operators.stylegan.generator import Generator
 from operators.stylegan.layers import NoiseMode
-from operators.video.probe import probe
+from operators.video.frame_source import FrameSource
 from pipeline.local_copy import local_copy
 from pipeline.read import Dataset
 from pipeline.tables import saved_config
@@ -95,7 +95,7 @@ def faces(dataset: Dataset, track_id: str, which: str) -> pa.Table:
 
 @contextmanager
 def inverted_film(
-    *, uri: str, video_id: str, n_bytes: int, storage_options: Mapping[str, str] | None = None
+    source: FrameSource, *, uri: str, video_id: str, n_bytes: int, storage_options: Mapping[str, str] | None = None
 ) -> Iterator[tuple[Video, str]]:
     """The film of a row of `videos`, probed, and a local path to read it from.
 
@@ -112,4 +112,4 @@ def inverted_film(
             raise WrongUse(
                 f"{uri}: has {found_bytes} bytes, the film that was inverted had {n_bytes}; put that film back"
             )
-        yield probe(path, uri=uri, video_id=video_id), path
+        yield source.probe(path, uri=uri, video_id=video_id), path

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.staging import SUMMED, Cut, Staging
+from pipeline.staging import SUMMED, Cut, Staging, identity_of
 from schemas.clips import PartKey, ratio_of_sums
 from schemas.emotions import N_EMOTIONS
 from schemas.job import Job
@@ -127,7 +127,8 @@ def _iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 
 
 def _assemble(staging: Staging, parts: list[PartKey], shot_index: int, track_index: int, job: Job) -> AssembledTrack:
-    rows = pa.concat_tables([staging.read_part(str(part)) for part in parts])
+    tables = [staging.read_part(str(part)) for part in parts]
+    rows = pa.concat_tables(tables)
     name = track_id(staging.video_id, shot_index, track_index)
     n = rows.num_rows
     columns = {
@@ -140,7 +141,18 @@ def _assemble(staging: Staging, parts: list[PartKey], shot_index: int, track_ind
         [columns.get(column, rows[column] if column in rows.column_names else None) for column in order],
         schema=pa.schema([FRAMES.field(column) for column in order]),
     )
-    return AssembledTrack(frames=frames, track=_track_row(rows, staging.video_id, name, shot_index, track_index, job))
+    track = _track_row(rows, staging.video_id, name, shot_index, track_index, job)
+    return AssembledTrack(frames=frames, track={**track, "identity": _identity(tables)})
+
+
+def _identity(parts: list[pa.Table]) -> list[float] | None:
+    """The mean over the parts that have one, weighted by their frames."""
+    found = [(identity, part.num_rows) for part in parts if (identity := identity_of(part)) is not None]
+    if not found:
+        return None
+    identities, n_frames = zip(*found, strict=True)
+    mean_128: list[float] = np.average(np.array(identities, np.float64), axis=0, weights=n_frames).tolist()
+    return mean_128
 
 
 def _track_row(rows: pa.Table, video_id: str, name: str, shot_index: int, track_index: int, job: Job) -> dict[str, Any]:
@@ -173,8 +185,7 @@ def _track_row(rows: pa.Table, video_id: str, name: str, shot_index: int, track_
         "acceleration": ratio_of_sums(total["turn"], total["turn_s"]),
         "emotion": emotion,
         "emotion_counts": counts,
-        "identity": None,
-        "person_id": None,
+        "person_id": None,  # given when the films of a run are there: see pipeline/people.py
     }
 
 

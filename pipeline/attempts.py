@@ -6,6 +6,8 @@ An attempt counts when the run could say that it failed. A run that was killed i
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from pipeline.store import Store
@@ -37,5 +39,24 @@ class Attempts:
             n += 1  # another driver wrote at the same moment
         return n
 
+    def last(self) -> ErrorRow | None:
+        """What went wrong the last time."""
+        for name in sorted(self.store.names(self._folder), key=_number, reverse=True):
+            with suppress(FileNotFoundError):  # cleared meanwhile
+                return ErrorRow(**json.loads(self.store.read(f"{self._folder}/{name}")))
+        return None
+
     def clear(self) -> None:
         self.store.remove_folder(self._folder)
+
+
+def unsettled(store: Store, config_id: str, settled: set[str]) -> Iterator[tuple[int, ErrorRow]]:
+    """Of each film that has failed and has no fate yet: how often, and why the last time."""
+    for video_id in store.folders(f"_attempts/{config_id}"):
+        attempts = Attempts(store, config_id, video_id)
+        if video_id not in settled and (error := attempts.last()) is not None:
+            yield attempts.count(), error
+
+
+def _number(name: str) -> int:
+    return int(name.removesuffix(".json"))

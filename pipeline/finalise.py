@@ -23,6 +23,7 @@ from pipeline.attempts import Attempts
 from pipeline.commit import Pins, app_id, append_once
 from pipeline.compact import compact
 from pipeline.final_files import FinalFile, write_frames, write_rows
+from pipeline.refused import refused_id
 from pipeline.rewrite import commit_video, sweep
 from pipeline.staging import Cut, Staging
 from pipeline.store import Store
@@ -88,10 +89,14 @@ def _finalise(task: Input, job: Job) -> Fate:
 
     frame_files = write_frames(store, task.video_id, frames_of_tracks())
     dropped = sum((staging.read_dropped(i) for i in range(cut.n_segments)), NOTHING_DROPPED)
+    damage_type = cut.video.damage_type
     fate = Fate(
         video_id=task.video_id,
         uri=task.uri,
         status="committed" if tracks else "no_faces",
+        stage=damage_type and ("shots" if damage_type == "DamagedFrame" else "probe"),  # where it was found
+        error_type=damage_type,
+        reason=cut.video.damage,
         n_shots=len(cut.shots),
         n_tracks=len(tracks),
         n_latents=sum(track["n_frames"] for track in tracks),
@@ -130,7 +135,8 @@ def quarantine(task: Input, job: Job, error: ErrorRow) -> Fate:
     )
     staging = Staging(store, job.config_id, task.video_id)
     row = _video_row(task, job, fate, staging.read_cut())
-    _commit_video(replace(task, replaces=()), job, row, f"quarantined {task.uri}", {})  # a bad film replaces nothing
+    refused = tuple(old for old in task.replaces if old == refused_id(task.uri))  # a bad film replaces no good one
+    _commit_video(replace(task, replaces=refused), job, row, f"quarantined {task.uri}", {})
     staging.clear()
     return fate
 

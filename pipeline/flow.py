@@ -26,6 +26,7 @@ class Pools:
     invert_workers: int = 1  # one per GPU: two on one GPU only share its memory
     clips_per_batch: int = 1  # on a CPU a batch is no faster than its clips one by one, and alone their bits are exact
     invert_gpus: float = 0.0
+    face_gpus: float = 0.0  # of the inverter's card, for the networks of face-alignment
 
     @property
     def n_actors(self) -> int:
@@ -36,40 +37,42 @@ def latents(todo: list[Input], job: Job, pools: Pools) -> Iterator[Receipt | Not
     """Results in the order in which they come to be. Not promised: a result for every input; a lost block is silent."""
     import ray.data
 
-    alone = len(todo) == 1
+    cutters = _pool(job, pools, pools.cut_workers)
+    finders = _pool(job, pools, pools.face_workers, gpus=pools.face_gpus)
+    inverters = _pool(job, pools, pools.invert_workers, gpus=pools.invert_gpus, clips=pools.clips_per_batch)
     # fmt: off
-    ds = ray.data.from_blocks([pack(task.video_id, task) for task in todo])                     # one row per film
-    ds = ds.map_batches(CutVideo, **_pool(job, pools, pools.cut_workers, alone=alone))          # 1:N  segments
-    ds = ds.map_batches(FindFaces, **_pool(job, pools, pools.face_workers, alone=alone))        # 1:N  clips; 0 counts
-    ds = ds.map_batches(InvertAndStage, **_pool(job, pools, pools.invert_workers, alone=alone, gpu=True))  # 1:1
+    ds = ray.data.from_blocks([pack(task.video_id, task) for task in todo])   # one row per film
+    ds = ds.map_batches(CutVideo, **cutters)                                  # 1:N  segments
+    ds = ds.map_batches(FindFaces, **finders)                                 # 1:N  clips; 0 counts
+    ds = ds.map_batches(InvertAndStage, **inverters)                          # 1:1
     # fmt: on
     for block in ds.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         yield from unpack(block)
 
 
-def _pool(job: Job, pools: Pools, workers: int, *, alone: bool, gpu: bool = False) -> dict[str, Any]:
+def _pool(job: Job, pools: Pools, workers: int, *, gpus: float = 0.0, clips: int = 1) -> dict[str, Any]:
     from ray.data import ActorPoolStrategy
 
     return {
         "fn_constructor_args": (job,),
         "compute": ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),  # one at work, one waiting
-        "batch_size": pools.clips_per_batch if gpu else 1,
+        "batch_size": clips,
         "batch_format": "pyarrow",
-        "num_cpus": _cpu_share(pools),
-        "num_gpus": pools.invert_gpus if gpu else 0,
-        # Ray Data's own default retries a film that kills its process for ever. Alone, a film gets one try a round:
-        # the rounds are the attempts. Among others it gets three: a worker that dies takes its neighbours' rows along.
+        "num_cpus": cpu_share(pools.n_actors),
+        "num_gpus": gpus,
+        # Ray Data's own default retries a film that kills its process for ever. Here it gets three tries, since a
+        # worker that dies takes its neighbours' rows along; together they are the film's first attempt.
         "max_restarts": -1,
-        "max_task_retries": 0 if alone else 2,
+        "max_task_retries": 2,
     }
 
 
-def _cpu_share(pools: Pools) -> float:
-    """Every stage has to stand at once, also on two cores, and one tenth of the cores stays for the final commits."""
+def cpu_share(n_workers: int) -> float:
+    """All workers have to stand at once, also on two cores, and one tenth of the cores stays for the final commits."""
     import ray
 
     cpus = float(ray.cluster_resources().get("CPU", 1))
-    return math.floor(min(1.0, 0.9 * cpus / pools.n_actors) * 100) / 100
+    return math.floor(min(1.0, 0.9 * cpus / n_workers) * 100) / 100
 
 
 @contextmanager

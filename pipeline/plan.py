@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from operators.video.video_id import video_id_of
+from pipeline.refused import refused_id
 from pipeline.source_ledger import SourceLedger
-from pipeline.sources import Listing, Problem, Stamp, expand_sources, stamp_of
+from pipeline.sources import Listing, Problem, Stamp, expand_sources, not_a_file, stamp_of
 from pipeline.storage_errors import storage_trouble
 from pipeline.storage_options import Options, open_filesystem
 from pipeline.tables import Tables
@@ -80,7 +81,9 @@ def plan_videos(
         first[video_id] = uri
         row = rows.get(video_id)
         if row is None:
-            todo.append(read.get(uri) or Input(uri=uri, video_id=video_id, bytes=stamp.bytes, tag=stamp.tag))
+            task = read.get(uri) or Input(uri=uri, video_id=video_id, bytes=stamp.bytes, tag=stamp.tag)
+            refused = {refused_id(uri)} & rows.keys()  # once it was no file, or could not be read
+            todo.append(replace(task, replaces=tuple(refused)))
         elif row.status == "quarantined":
             quarantined[uri] = str(row.reason)
         else:
@@ -126,7 +129,7 @@ def _look(uri: str, storage_options: Options) -> Stamp | Problem:
         info = fs.info(path)
     except Exception as err:
         return _unreadable(uri, err)
-    return stamp_of(info) or Problem(uri, f"is a {info['type']}, not a file; name a film")
+    return stamp_of(info) or not_a_file(uri, info)
 
 
 def _read_all(
@@ -163,7 +166,7 @@ def _identify(uri: str, storage_options: Options | None = None) -> Input | Probl
         info = fs.info(path)
         stamp = stamp_of(info)
         if stamp is None:
-            return Problem(uri, f"is a {info['type']}, not a file; name a film")
+            return not_a_file(uri, info)
         now = time.time()
         with fs.open(path, "rb") as stream:
             video_id = video_id_of(stream)
@@ -187,7 +190,7 @@ def _unreadable(uri: str, err: Exception) -> Problem:
     trouble = storage_trouble(err)
     if trouble is None:
         raise err
-    return Problem(uri, f"cannot be read: {trouble}")
+    return Problem(uri, f"cannot be read: {trouble}", is_lasting=isinstance(err, PermissionError))
 
 
 def _rows(tables: Tables) -> dict[str, Row]:

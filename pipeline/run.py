@@ -1,11 +1,14 @@
 """One bulk run: the flow, the commits, further attempts, and the proof that every film is accounted for."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import ray
 
+from pipeline.alone import latents_alone
 from pipeline.attempts import ATTEMPTS_MAX, Attempts
 from pipeline.collect import collect
+from pipeline.deaths import alive, deaths
 from pipeline.finalise import Fate, finalise, quarantine
 from pipeline.flow import Pools, latents
 from pipeline.progress import Progress
@@ -13,7 +16,9 @@ from pipeline.stop import StopRequest
 from pipeline.store import Store
 from schemas.errors import Interrupted
 from schemas.job import Input, Job
-from schemas.outcomes import ErrorRow
+from schemas.outcomes import ErrorRow, Note, Postponed, Receipt
+
+Results = Iterator[Receipt | Note | Postponed | ErrorRow]
 
 
 @dataclass
@@ -38,24 +43,68 @@ class RunSummary:
 
 
 def run(todo: list[Input], job: Job, pools: Pools, progress: Progress, stop: StopRequest | None = None) -> RunSummary:
-    """Works on all films, then once more on each that failed for a reason that may pass, alone, up to three times.
+    """Works on all films, then up to twice more on those that failed for a reason that may pass, each by itself.
 
-    Asked to stop, it finishes the films that it has begun.
+    Films that an earlier run failed or died on come when all others are done, so that no film can keep others from
+    being committed, however it goes wrong. Asked to stop, it finishes the films that it has begun.
     """
     summary = RunSummary()
-    pending = _round(todo, job, pools, progress, summary)
-    while pending and not (stop and stop.asked):
-        task = pending.pop(0)
-        pending += _round([task], job, pools, progress, summary)
-    summary.postponed += pending
+    with alive(job):
+        fresh, suspected, pending = _by_history(todo, job, progress, summary)
+        for films in (fresh, suspected):
+            if stop and stop.asked:
+                summary.postponed += films
+            elif films:
+                pending += _round(films, latents(films, job, pools), job, progress, summary)
+        while pending and not (stop and stop.asked):
+            pending = _round(pending, latents_alone(pending, job, pools), job, progress, summary)
+        summary.postponed += pending
     return summary.checked_against(todo)
 
 
-def _round(todo: list[Input], job: Job, pools: Pools, progress: Progress, summary: RunSummary) -> list[Input]:
+def _by_history(
+    todo: list[Input], job: Job, progress: Progress, summary: RunSummary
+) -> tuple[list[Input], list[Input], list[Input]]:
+    """Films that nothing speaks against, that one run died on, and that failed or that two runs died on.
+
+    What three runs died on is quarantined.
+    """
+    died = deaths(job, todo)
+    failed = set(Store(job.dataset, job.storage_options).folders(f"_attempts/{job.config_id}"))
+    fresh: list[Input] = []
+    suspected: list[Input] = []
+    alone: list[Input] = []
+    for task in todo:
+        n = died.get(task.video_id, 0)
+        if n >= ATTEMPTS_MAX:
+            fate = quarantine(task, job, _deadly(task, n))
+            progress.add(fate)
+            summary.fates.append(fate)
+        elif n > 1 or task.video_id in failed:
+            alone.append(task)
+        elif n == 1:
+            suspected.append(task)
+        else:
+            fresh.append(task)
+    return fresh, suspected, alone
+
+
+def _deadly(task: Input, n_runs: int) -> ErrorRow:
+    return ErrorRow(
+        video_id=task.video_id,
+        uri=task.uri,
+        stage="engine",
+        segment_index=None,
+        error_type="RunDied",
+        message=f"{n_runs} runs died while they worked on it, the last of them on nothing else; look for lack of "
+        "memory, or re-encode the file",
+        permanent=True,
+    )
+
+
+def _round(todo: list[Input], results: Results, job: Job, progress: Progress, summary: RunSummary) -> list[Input]:
     """Gives the films that deserve another attempt."""
-    if not todo:
-        return []
-    collected = collect(latents(todo, job, pools), todo, RayCommits(job), on_result=progress.add)
+    collected = collect(results, todo, RayCommits(job), on_result=progress.add)
     summary.fates += collected.fates
     summary.postponed += [task for task in todo if task.video_id in collected.postponed]
     for error in collected.errors.values():

@@ -30,6 +30,7 @@ class Problem:
 
     source: str
     message: str
+    is_lasting: bool = False  # something lies there that is no readable film, and will be tomorrow: it gets a row
 
 
 class Stamp(NamedTuple):  # an archive has 100,000: tuples are made twice as fast as frozen dataclasses
@@ -73,6 +74,8 @@ class Listing:
             else:
                 entries = fs.find(path, detail=True).items()
                 found = {name: _stamp_in_list(info) for name, info in entries if _is_video(name)}
+            if not found and _is_video(path):  # a folder in a film's place
+                found = {path: None}
             if not found:
                 kinds = ", ".join(sorted(VIDEO_SUFFIXES))
                 raise ValueError(f"holds no films ({kinds}); name another folder or the files")
@@ -82,6 +85,8 @@ class Listing:
             self.missing[source] = _uri(fs, path)
             raise FileNotFoundError("no such file or folder; check the path")
         elif PurePosixPath(path).suffix.lower() in MANIFEST_SUFFIXES:
+            if stamp_of(info := fs.info(path)) is None:  # reading a pipe would wait for whoever writes to it
+                raise ValueError(not_a_file(path, info).message)
             self.films.update({name: self.films.get(name) for name in _manifest(fs, path)})
         else:
             self.films[_uri(fs, path)] = None
@@ -96,7 +101,8 @@ class Listing:
             return
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                yield from self._local_films(entry.path)
+                inside = list(self._local_films(entry.path))
+                yield from inside or ([(entry.path, None)] if _is_video(entry.name) else [])
             elif _is_video(entry.name):
                 # A link's own times say nothing of its target, and a pipe is no film: both are looked at later.
                 is_file = entry.is_file(follow_symlinks=False)
@@ -119,6 +125,14 @@ def expand_sources(sources: tuple[str, ...], storage_options: Options | None = N
                 raise
             listing.problems.append(Problem(source, reason))
     return listing
+
+
+def not_a_file(uri: str, info: dict[str, Any]) -> Problem:
+    """Of what has a film's name, and `stamp_of` has nothing for."""
+    if info["type"] == "directory":
+        return Problem(uri, "is a folder, not a film; name the folder itself, or the films in it", is_lasting=True)
+    says = "is a pipe or a device, not a file; copy what it gives to a file first"
+    return Problem(uri, says, is_lasting=True)
 
 
 def stamp_of(info: dict[str, Any]) -> Stamp | None:

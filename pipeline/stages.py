@@ -13,11 +13,13 @@ import pyarrow as pa
 
 from operators.video.segment_frames import Read
 from operators.video.thumbnails import ShotThumbnails
+from pipeline.deaths import begin
 from pipeline.local_copy import FilmChanged, local_copy
 from pipeline.prepare_worker import prepare_worker
 from pipeline.rows import pack, unpack
 from pipeline.staging import Cut, Staging
 from pipeline.stop import is_stopping
+from pipeline.storage_errors import one_line, storage_trouble
 from pipeline.store import Store
 from schemas.clips import SegmentTracks, TrackClip
 from schemas.errors import BadInput
@@ -51,7 +53,7 @@ class CutVideo:
         from operators.video.shots import FindShots
 
         self.job = job
-        self.frames = FrameSource()
+        self.frames = FrameSource(deadline_s=job.decode_deadline_s)
         self.find_shots = FindShots(job.config.shots)
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
@@ -63,6 +65,8 @@ class CutVideo:
                     yield pack(task.video_id, Postponed(video_id=task.video_id))
                     continue
                 staging = _staging(self.job, task)
+                errors.at("staging")
+                begin(staging, self.job.run_id)
                 cut = staging.read_cut()
                 if cut is None:
                     cut = self._cut(task, errors.at)
@@ -74,26 +78,27 @@ class CutVideo:
             yield from errors.rows
 
     def _cut(self, task: Input, at: Callable[[Stage], None]) -> Cut:
-        from operators.video.probe import probe
+        from operators.video.look_through import LookThrough
         from operators.video.segments import cut_segments
 
         settings = self.job.config.shots
         at("probe")
         with local_copy(task, self.job.storage_options) as path:
-            video = probe(path, uri=task.uri, video_id=task.video_id)
+            video = self.frames.probe(path, uri=task.uri, video_id=task.video_id)
             at("shots")
-            shots = self.find_shots(video, self.frames.read(video, path, longer_side_px=settings.detect_px))
-        return Cut(video=video, shots=shots, n_segments=len(cut_segments(video, shots, settings)))
+            film = LookThrough(self.frames, video, path, longer_side_px=settings.detect_px)
+            shots = self.find_shots(video, film)
+        return Cut(video=film.video, shots=shots, n_segments=len(cut_segments(film.video, shots, settings)))
 
 
 class FindFaces:
-    """Segment -> its aligned tracks (0 is an answer), each with its expression. Needs no torch."""
+    """Segment -> its aligned tracks (0 is an answer), each with its expression. Needs no torch where dlib finds."""
 
     def __init__(self, job: Job) -> None:
         from operators.video.frame_source import FrameSource
 
         self.job = job
-        self.frames = FrameSource()
+        self.frames = FrameSource(deadline_s=job.decode_deadline_s)
         emotion = job.config.emotion
         self.find_tracks = make_find_tracks(job)
         self.read_emotion = None
@@ -160,8 +165,9 @@ def make_find_tracks(job: Job) -> Callable[[Segment, Read], SegmentTracks]:
         return TrackFrames(faces, crop_px=crop_px)
     from operators.faces.find_tracks import FindTracks
     from operators.faces.finder import make_finder
+    from operators.faces.identity import IdentityReader
 
-    return FindTracks(make_finder(faces), faces, crop_px=crop_px)
+    return FindTracks(make_finder(faces, device=job.device), faces, crop_px=crop_px, identity=IdentityReader())
 
 
 class InvertAndStage:
@@ -248,11 +254,19 @@ class _ErrorRows:
             stage=self.stage,
             segment_index=self.segment_index,
             error_type=type(err).__name__,
-            message=" ".join(str(err).split()) or type(err).__name__,
+            message=_in_one_line(self.task.uri, err),
             permanent=isinstance(err, BadInput),
         )
         self.rows = [pack(self.task.video_id, row)]
         return True
+
+
+def _in_one_line(uri: str, err: Exception) -> str:
+    if not isinstance(err, OSError) or not err.strerror:
+        return one_line(err)
+    if isinstance(err, PermissionError | FileNotFoundError):
+        return f"{err.filename or uri}: {storage_trouble(err)}"
+    return f"{err.filename or uri}: {err.strerror}; check the disk, and run again"
 
 
 def _staging(job: Job, task: Input) -> Staging:

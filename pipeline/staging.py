@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from pipeline.store import Store
 from schemas.clips import NOTHING_DROPPED, Dropped, LatentClip, PartKey
@@ -31,6 +32,7 @@ PART = pa.schema(
     + [pa.field(name, pa.float32(), nullable=False) for name in SUMMED]
 )
 _META = b"latentreel"
+_IDENTITY = "identity"
 # What reading a file raises that a disk has damaged: we write them whole. Such a file counts as not staged.
 _TORN = (pa.ArrowInvalid, OSError, ValueError, KeyError)
 
@@ -113,7 +115,9 @@ class Staging:
 
     def write_part(self, clip: LatentClip) -> None:
         """The kept frames of a clip; its warm-up is dropped here."""
-        self._write(f"{clip.track.key}.parquet", _rows(clip), {})
+        identity = clip.track.identity_128
+        meta = {} if identity is None else {_IDENTITY: identity.tolist()}
+        self._write(f"{clip.track.key}.parquet", _rows(clip), meta)
 
     def read_part(self, part: str, columns: list[str] | None = None) -> pa.Table:
         """Raises: FileNotFoundError where it is not staged, or is torn: then it is removed, and made again."""
@@ -151,6 +155,12 @@ class Staging:
         buffer = io.BytesIO(self.store.read(f"{self.folder}/{name}"))
         meta = json.loads(pq.read_schema(buffer).metadata[_META])
         return pq.read_table(buffer, columns=columns), meta
+
+
+def identity_of(part: pa.Table) -> NDArray[np.float32] | None:
+    """(128,) as a part's clip had it, which `read_part` gives with the rows; None where it had none."""
+    identity = json.loads(part.schema.metadata[_META]).get(_IDENTITY)
+    return None if identity is None else np.array(identity, np.float32)
 
 
 def clear_leftovers(store: Store, config_id: str, accounted: set[str]) -> None:

@@ -30,3 +30,4 @@ class Job:
     run_id: str
     generation: int = 1  # of the dataset: `--replace` starts the next one
     device: str = "cpu"
+    decode_deadline_s: float = 60.0  # without a sign of life from a decoder; changes no row

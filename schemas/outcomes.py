@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Stage = Literal["probe", "shots", "faces", "emotion", "inversion", "staging", "commit", "engine"]
+Stage = Literal["source", "probe", "shots", "faces", "emotion", "inversion", "staging", "commit", "engine"]
 Status = Literal["committed", "no_faces", "quarantined"]  # the three fates; every input has exactly one
 
 

@@ -5,6 +5,7 @@ brings the predictor that aligned FFHQ itself.
 """
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -12,11 +13,14 @@ import dlib
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.faces.face import Face
+from operators.faces.enlarge import View, views
+from operators.faces.face import N_LANDMARKS, Face, faces_of
 from operators.faces.suppress import without_doubles
 from schemas.config import FaceSettings
 from schemas.errors import WrongUse
 
+_LANDMARK_PX = 400  # of a face where its points are sought; with 800 the quad of a still face jumps as much
+_PATCH_MARGIN = 1.0  # of the box's width, around it: beyond what the predictor looks at, also where its guess is off
 PREDICTOR = "shape_predictor_68_face_landmarks.dat"
 
 
@@ -35,46 +39,61 @@ def predictor_path() -> Path:
 
 
 class DlibFinder:
-    """FaceFinder on the CPU, one thread. Faces below 80 px in the reduced frame are not found: the detector's window.
+    """FaceFinder on the CPU, one thread. Faces below 80 px in the picture that the detector sees are not found.
 
+    Takes: `settings.detect_px`, to which a larger picture is reduced; `settings.smallest_px`, for which it is enlarged.
     Not promised: profiles (beyond about 45 degrees the detector loses the face; the tracker bridges short losses).
     """
+
+    frames_per_batch = 1
 
     def __init__(self, settings: FaceSettings):
         self.settings = settings
         self.detector = dlib.get_frontal_face_detector()
         self.predictor = dlib.shape_predictor(str(predictor_path()))
 
-    def __call__(self, rgb_HWC: NDArray[np.uint8]) -> list[Face]:
-        """Takes (H, W, 3) uint8 RGB; gives faces, best score first."""
-        rgb_HWC = np.ascontiguousarray(rgb_HWC)
-        boxes_N4, scores_N = self._detect(rgb_HWC)
-        large = (boxes_N4[:, 2:] - boxes_N4[:, :2]).min(axis=1, initial=np.inf) >= self.settings.min_face_px
-        boxes_N4, scores_N = boxes_N4[large], scores_N[large]
-        return [
-            Face(
-                box=(float(x0), float(y0), float(x1), float(y1)),
-                landmarks_682=self._landmarks(rgb_HWC, boxes_N4[i]),
-                score=float(scores_N[i]),
-            )
-            for i in without_doubles(boxes_N4, scores_N)
-            for x0, y0, x1, y1 in [boxes_N4[i]]
-        ]
+    def __call__(self, frames: Sequence[NDArray[np.uint8]], /) -> list[list[Face]]:
+        """One frame after another: equal bits whatever the batch."""
+        return [self._faces(np.ascontiguousarray(rgb_HWC)) for rgb_HWC in frames]
 
-    def _detect(self, rgb_HWC: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def landmarks(self, rgb_HWC: NDArray[np.uint8], boxes_N4: NDArray[np.floating], /) -> NDArray[np.float32]:
+        """Takes boxes of about dlib's own shape: a square from the brows to below the lip, as wide as the face."""
+        points = [self._points(rgb_HWC, np.asarray(box_4, np.float64)) for box_4 in boxes_N4]
+        return np.array(points, np.float32).reshape(-1, N_LANDMARKS, 2)
+
+    def _faces(self, rgb_HWC: NDArray[np.uint8]) -> list[Face]:
         height, width, _ = rgb_HWC.shape
-        shrink = max(1.0, max(height, width) / self.settings.detect_px)
-        small_HWC = rgb_HWC
-        if shrink > 1:
-            size = (max(1, round(width / shrink)), max(1, round(height / shrink)))
-            small_HWC = cv2.resize(rgb_HWC, size, interpolation=cv2.INTER_AREA)
-        found, scores, _ = self.detector.run(small_HWC, 0, self.settings.min_score)
+        found = [self._detect(rgb_HWC, view) for view in views(height, width, self.settings)]
+        boxes_N4, scores_N = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        kept = without_doubles(boxes_N4, scores_N)
+        return faces_of(boxes_N4[kept], scores_N[kept], self.landmarks(rgb_HWC, boxes_N4[kept]))
+
+    def _detect(self, rgb_HWC: NDArray[np.uint8], view: View) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        picture = view.picture(rgb_HWC)
+        found, scores, _ = self.detector.run(picture, 0, self.settings.min_score)
         # dlib's rectangles include their last pixel: right + 1 is the outer edge of the box
         edges_N4 = np.array([(r.left(), r.top(), r.right() + 1, r.bottom() + 1) for r in found], np.float64)
-        per_pixel = np.array([width / small_HWC.shape[1], height / small_HWC.shape[0]] * 2)
-        return edges_N4.reshape(-1, 4) * per_pixel - 0.5, np.array(scores, np.float64)
+        boxes_N4 = view.in_frame(edges_N4.reshape(-1, 4), picture.shape)
+        whole = view.shows_whole(boxes_N4, rgb_HWC.shape)
+        return boxes_N4[whole], np.array(scores, np.float64)[whole]
 
-    def _landmarks(self, rgb_HWC: NDArray[np.uint8], box_4: NDArray[np.float64]) -> NDArray[np.float32]:
-        left, top, right, bottom = np.rint(box_4 + 0.5).astype(int)  # edges again, on the full frame
-        shape = self.predictor(rgb_HWC, dlib.rectangle(int(left), int(top), int(right) - 1, int(bottom) - 1))
-        return np.array([(p.x, p.y) for p in shape.parts()], np.float32)
+    def _points(self, rgb_HWC: NDArray[np.uint8], box_4: NDArray[np.float64]) -> NDArray[np.float64]:
+        """In an enlarged patch, since dlib gives whole pixels and compares single ones.
+
+        The astronaut's face at 32 px: points off by 0.6 % of its width in place of 1.4 %, and with the noise of a
+        camera (3 grey levels) a quad that jumps by 0.14 % of its side in place of 0.60 %; at 120 px 0.10 and 0.23 %.
+        """
+        size = float(np.max(box_4[2:] - box_4[:2]))
+        height, width, _ = rgb_HWC.shape
+        low = np.floor(np.clip(box_4[:2] - _PATCH_MARGIN * size, 0, (width - 1, height - 1))).astype(int)
+        high = np.ceil(np.clip(box_4[2:] + _PATCH_MARGIN * size + 1, low + 1, (width, height))).astype(int)
+        patch = np.ascontiguousarray(rgb_HWC[low[1] : high[1], low[0] : high[0]])
+        times = 1.0
+        if size < _LANDMARK_PX:
+            times = _LANDMARK_PX / max(size, 1.0)
+            patch = cv2.resize(patch, None, fx=times, fy=times, interpolation=cv2.INTER_LINEAR)
+        left, top, right, bottom = np.rint((box_4 + 0.5 - np.tile(low, 2)) * times).astype(int)  # edges
+        shape = self.predictor(patch, dlib.rectangle(int(left), int(top), int(right) - 1, int(bottom) - 1))
+        points_682 = np.array([(p.x, p.y) for p in shape.parts()], np.float64)
+        in_frame: NDArray[np.float64] = (points_682 + 0.5) / times - 0.5 + low
+        return in_frame

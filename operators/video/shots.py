@@ -19,7 +19,6 @@ from scenedetect import (
 )
 
 from schemas.config import ShotSettings
-from schemas.errors import BadInput
 from schemas.video import Frame, Shot, Video
 
 _ANY_RATE = 25.0  # of the detectors' clock; they get no length in seconds, so it changes nothing
@@ -29,8 +28,8 @@ _NO_LENGTH = 0  # how short a shot may be is decided once, by FindShots, in real
 class FindShots:
     """A film's frames -> its shots, which cover every frame once, in order.
 
-    Takes: all frames of the video, in order, best read with `longer_side_px=settings.detect_px`.
-    Raises: BadInput when there are fewer frames than the video has.
+    Takes: all frames of the video, in order, best read with `longer_side_px=settings.detect_px`. Should fewer come,
+    because the film is damaged, the shots cover those that came: at least one.
     Not promised: dissolves, wipes and fades through white; a cut nearer than `min_shot_s` to the one before (the
     earlier is kept).
     """
@@ -47,9 +46,7 @@ class FindShots:
             bgr_HWC = cv2.cvtColor(frame.rgb_HWC, cv2.COLOR_RGB2BGR)
             for detector in detectors:
                 found += detector.process_frame(FrameTimecode(frame.frame_index, _ANY_RATE), bgr_HWC)
-        if n_read != video.n_frames:
-            raise BadInput(f"{video.uri}: ends early, after {n_read} of {video.n_frames} frames; fetch it again")
-        return self._between(video, {cut.frame_num for cut in found})
+        return self._between(video.first(n_read), {cut.frame_num for cut in found})
 
     def _detectors(self) -> list[SceneDetector]:
         fade = self.settings.fade

@@ -24,7 +24,7 @@ def finder():
 
 
 def test_points_lie_where_the_photograph_shows_them(finder):
-    (face,) = finder(ASTRONAUT)
+    [(face,)] = finder([ASTRONAUT])
     places = {
         "eye left": (face.landmarks_682[36:42].mean(0), (204, 101)),
         "eye right": (face.landmarks_682[42:48].mean(0), (247, 103)),
@@ -45,7 +45,7 @@ def test_points_lie_where_the_photograph_shows_them(finder):
 def test_a_larger_picture_gives_larger_coordinates(finder, times):
     """The centre of a pixel has whole-number coordinates, so x becomes (x + 0.5) * times - 0.5."""
     portrait = ASTRONAUT[:360]
-    (small,), (large,) = finder(portrait), finder(enlarged(portrait, times))
+    [(small,)], [(large,)] = finder([portrait]), finder([enlarged(portrait, times)])
     back = (large.landmarks_682 + 0.5) / times - 0.5
     assert np.abs(back - small.landmarks_682).mean() < 1.5
     assert np.abs((back - small.landmarks_682).mean(axis=0)).max() < 1.0
@@ -63,23 +63,30 @@ def test_a_larger_picture_gives_larger_coordinates(finder, times):
     ],
 )
 def test_how_many(picture, n_faces):
-    faces = DlibFinder(FaceSettings(detect_px=1024))(picture)
+    (faces,) = DlibFinder(FaceSettings(detect_px=1024))([picture])
     assert len(faces) == n_faces
     assert [f.score for f in faces] == sorted((f.score for f in faces), reverse=True)
 
 
-@pytest.mark.parametrize(("min_face_px", "n_faces"), [(80, 1), (100, 0)])
-def test_small_faces_are_left_out(min_face_px, n_faces):
-    """Its box in the photograph is 88 px wide."""
-    assert len(DlibFinder(FaceSettings(min_face_px=min_face_px))(ASTRONAUT)) == n_faces
-
-
 def test_equal_frames_give_equal_faces_and_stay_as_they_are(finder):
     frame = ASTRONAUT.copy()
-    first, again = finder(frame), DlibFinder(FaceSettings())(frame[::-1][::-1])  # a view with negative strides
-    assert np.array_equal(first[0].landmarks_682, again[0].landmarks_682)
-    assert first[0].box == again[0].box
+    [(first,)] = finder([frame])
+    (again,), none, (third,) = DlibFinder(FaceSettings())([frame[::-1][::-1], np.zeros_like(frame), frame])
+    for other in (again, third):  # of a view with negative strides, and behind another frame
+        assert np.array_equal(first.landmarks_682, other.landmarks_682)
+        assert first.box == other.box
+    assert none == []
     assert np.array_equal(frame, ASTRONAUT)
+
+
+def test_landmarks_in_known_places_are_those_of_the_found_face(finder):
+    [(face,)] = finder([ASTRONAUT])
+    points_N682 = finder.landmarks(ASTRONAUT, np.array([face.box, np.add(face.box, 150)]))
+    assert points_N682.shape == (2, 68, 2)
+    assert points_N682.dtype == np.float32
+    assert np.array_equal(points_N682[0], face.landmarks_682)
+    assert np.abs(points_N682[1] - face.landmarks_682).mean() > 50  # there is no face, and still an answer
+    assert finder.landmarks(ASTRONAUT, np.empty((0, 4))).shape == (0, 68, 2)
 
 
 def test_made_by_name_without_importing_what_is_not_used():

@@ -72,13 +72,16 @@ def test_a_file_without_permission_is_named(open_folder: Path) -> None:
     child.start()
     child.join(30)
     assert child.exitcode == 0
-    assert "permission denied" in queue.get().lower()
+    message, is_lasting = queue.get()
+    assert "permission denied" in message.lower()
+    assert is_lasting
 
 
-def _identify_as_nobody(path: str, queue: "multiprocessing.SimpleQueue[str]") -> None:
+def _identify_as_nobody(path: str, queue: "multiprocessing.SimpleQueue[tuple[str, bool]]") -> None:
     from pipeline.plan import _identify
     from pipeline.sources import Problem
 
     os.setuid(NOBODY)
     outcome = _identify(path)
-    queue.put(outcome.message if isinstance(outcome, Problem) else f"read it all the same: {outcome}")
+    assert isinstance(outcome, Problem), f"read it all the same: {outcome}"
+    queue.put((outcome.message, outcome.is_lasting))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+import pipeline.alone
 import pipeline.flow
 from pipeline.create_tables import open_or_create
 from pipeline.finalise import Fate
@@ -60,6 +61,8 @@ def test_a_film_that_kills_its_worker_is_quarantined_and_stops_nobody(
     monkeypatch.setattr(pipeline.flow, "CutVideo", CutOrDie)
     monkeypatch.setattr(pipeline.flow, "FindFaces", PassOn)
     monkeypatch.setattr(pipeline.flow, "InvertAndStage", PassOn)
+    for name, stage in (("CutVideo", CutOrDie), ("FindFaces", PassOn), ("InvertAndStage", PassOn)):
+        monkeypatch.setattr(pipeline.alone, name, stage)
     todo = []
     for i, name in enumerate(("good-a", "deadly", "good-b")):
         marker = tmp_path / name
