@@ -76,7 +76,7 @@ def frames_of(clip: TrackClip, frames: NDArray[np.intp] | slice) -> TrackClip:
         key=track.key,
         frame_index=track.frame_index[frames],
         pts_us=track.pts_us[frames],
-        landmarks_T682=track.landmarks_T682[frames],
+        landmarks_T682=track.face_points[frames],
         quad_T42=track.quad_T42[frames],
         confidence=track.confidence[frames],
     )

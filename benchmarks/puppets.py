@@ -49,7 +49,7 @@ def faces() -> None:
         rgb_HWC, truth = draw_face(parameters, px=PX)
         true_682 = truth.landmarks_682
         yaws.append(abs(parameters.pose.yaw))
-        found = find(rgb_HWC)
+        (found,) = find([rgb_HWC])
         apart_68 = np.linalg.norm(found[0].landmarks_682 - true_682, axis=1) if found else np.full(68, np.nan)
         errors.append(apart_68 / np.linalg.norm(true_682[45] - true_682[36]))
     yaw_N, error_N68 = np.array(yaws), np.stack(errors)
@@ -111,7 +111,7 @@ def expressions(model: str, out: Path) -> None:
             track = read(clip).track
             assert track.emotion_probs_T7 is not None
             for t, frame_index in enumerate(track.frame_index.tolist()):
-                row = true_face(truth.get(frame_index, []), track.landmarks_T682[t])
+                row = true_face(truth.get(frame_index, []), track.face_points[t])
                 labels.append(row["emotion"])
                 intensity.append(row["intensity"])
                 said.append(int(track.emotion_probs_T7[t].argmax()))

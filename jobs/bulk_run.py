@@ -68,6 +68,9 @@ def announce_loss(job: Job, console: Console) -> None:
 
 def report(n_todo: int, summary: RunSummary, seconds: float, job: Job, console: Console, *, stopped: bool) -> None:
     """The fates of a run."""
+    for fate in (*summary.of("committed"), *summary.of("no_faces")):
+        if fate.reason is not None:
+            say(console, "[yellow]damaged[/]", f"{fate.uri}: {fate.reason}")
     for fate in summary.of("quarantined"):
         say(console, "[red]quarantined[/]", f"{fate.uri}: {fate.stage}: {fate.reason}")
     committed, no_faces, bad = (len(summary.of(s)) for s in ("committed", "no_faces", "quarantined"))

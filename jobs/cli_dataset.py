@@ -1,4 +1,4 @@
-"""The commands that keep a dataset in order: `status`, `retry`, `compact`, `vacuum`, `history`."""
+"""The commands that keep a dataset in order: `status`, `retry`, `replay`, `people`, `compact`, `vacuum`, `history`."""
 
 from typing import Annotated
 
@@ -39,6 +39,48 @@ def retry(
 
     options = storage_options(storage_option)
     exit_with(lambda: job(dataset, tuple(videos or ()), storage_options=options), debug)
+
+
+@dataset_app.command(epilog="Example:  latentreel people dataset")
+def people(
+    dataset: DatasetPath,
+    threshold: Annotated[
+        float | None,
+        typer.Option(metavar="DISTANCE", help="Of two people's faces; default: the dataset's own, or 0.4."),
+    ] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Forget all names and start over.")] = False,
+    storage_option: StorageOption = None,
+    debug: Debug = False,
+) -> None:
+    """Tells the people of all tracks apart, as every run does at its end, and lists them."""
+    from jobs.people import people as job
+
+    options = storage_options(storage_option)
+    exit_with(lambda: job(dataset, threshold=threshold, anew=anew, storage_options=options), debug)
+
+
+@dataset_app.command(epilog="Example:  latentreel replay dataset film.mp4 3")
+def replay(
+    dataset: DatasetPath,
+    video: Annotated[str, typer.Argument(metavar="VIDEO", help="A film's id or uri, as `status` prints them.")],
+    segment: Annotated[
+        int | None, typer.Argument(metavar="[SEGMENT]", min=0, help="A piece of it; default: all.")
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Also write crops (.png), latents (.npy) and shots (.jpg)."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda, for the inversion.")] = "cpu",
+    storage_option: StorageOption = None,
+    debug: Debug = False,
+) -> None:
+    """Works on one film again, in this process, without Ray, and says what comes of each step. Commits nothing."""
+    from jobs.replay import replay as job
+
+    options = storage_options(storage_option)
+    exit_with(
+        lambda: job(dataset, video, segment, output=output, device=device, debug=debug, storage_options=options), debug
+    )
 
 
 @dataset_app.command(epilog="Example:  latentreel compact dataset")

@@ -41,7 +41,7 @@ def write_contact_sheet(dataset: Dataset, path: Path) -> list[str]:
         for (video_id, uri, n_bytes), of_film in groupby(tracks, key=itemgetter("video_id", "uri", "bytes")):
             try:
                 options = dataset.tables.storage_options
-                copied = inverted_film(uri=uri, video_id=video_id, n_bytes=n_bytes, storage_options=options)
+                copied = inverted_film(source, uri=uri, video_id=video_id, n_bytes=n_bytes, storage_options=options)
                 with copied as (video, film):
                     for track in of_film:
                         entries.append(_entry(dataset, track, pictures, source, video, film))

@@ -1,7 +1,9 @@
 """What a dataset's settings come to: the job that workers are told, and the settings in canonical form."""
 
+import json
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,10 @@ from operators.emotion.manifest import emotion_id
 from operators.inversion.encoder_header import NO_ENCODER, encoder_id, encoder_of
 from operators.inversion.perceptual_weights import perceptual_id, perceptual_name
 from pipeline.storage_options import checked_options
-from schemas.config import Config, config_id
+from pipeline.tables import Tables, saved_config
+from schemas.config import Config, config_id, differences
 from schemas.embedded import EMBEDDED
+from schemas.errors import WrongUse
 from schemas.generators import describe_generator
 from schemas.job import Job
 
@@ -37,6 +41,7 @@ def describe_job(
     )
     job = Job(
         dataset=dataset if "://" in dataset else str(Path(dataset).resolve()),
+        dataset_as_given=dataset,
         storage_options=checked_options(storage_options),
         config=config,
         config_id=config_id(canonical),
@@ -45,6 +50,19 @@ def describe_job(
         device=device,
     )
     return job, canonical
+
+
+def job_of_dataset(tables: Tables, dataset: str, *, device: str = "cpu") -> Job:
+    """The dataset's own settings, as far as they still mean the same. Raises: WrongUse where they do not."""
+    job, canonical = describe_job(saved_config(tables), dataset, device=device, storage_options=tables.storage_options)
+    properties = tables.properties()
+    if properties["latentreel.config_id"] != job.config_id:
+        changed = "; ".join(differences(canonical, json.loads(properties["latentreel.config"])))
+        raise WrongUse(
+            f"{dataset}: its settings no longer mean what they meant ({changed}); put the former files back, or make "
+            "another dataset with `latentreel invert`"
+        )
+    return replace(job, generation=int(properties["latentreel.generation"]))
 
 
 def _with_whole_paths(config: Config) -> Config:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from operators.stylegan.training.image_sources import ImageSource
     from operators.video.frame_source import FrameSource
     from pipeline.read import Dataset
+    from schemas.config import Config
 
 FRAME_STRIDE = 4  # neighbouring frames are nearly one picture: four times the films fit into the same disk and time
 
@@ -76,9 +77,7 @@ def _faces(path: str, *, px: int | None, frame_stride: int) -> "ImageSource":
 
         with FrameSource() as frames:
             for video_id, uri in films.fetchall():
-                yield from _crops(
-                    dataset, frames, video_id, uri, wanted=wanted, px=side_px, supersample=config.faces.supersample
-                )
+                yield from _crops(dataset, frames, video_id, uri, wanted=wanted, px=side_px, config=config)
 
     return ImageSource(
         what=f"dataset {Path(path).name}, {n} faces of {n_films} films, every {frame_stride} frames of a track",
@@ -88,13 +87,12 @@ def _faces(path: str, *, px: int | None, frame_stride: int) -> "ImageSource":
 
 
 def _crops(
-    dataset: "Dataset", source: "FrameSource", video_id: str, uri: str, *, wanted: str, px: int, supersample: int
+    dataset: "Dataset", source: "FrameSource", video_id: str, uri: str, *, wanted: str, px: int, config: "Config"
 ) -> "Iterator[tuple[str, NDArray[np.uint8]]]":
     """Of one film, read forward once, whatever the number of faces."""
     import numpy as np
 
     from operators.faces.align import align_crop
-    from operators.video.probe import probe
     from pipeline.local_copy import local_copy
     from schemas.job import Input
 
@@ -105,7 +103,7 @@ def _crops(
     ).fetchall()
     try:
         with local_copy(Input(uri=uri, video_id=video_id, bytes=0), dataset.tables.storage_options) as path:
-            video = probe(path, uri=uri, video_id=video_id)
+            video = source.probe(path, uri=uri, video_id=video_id)
             first, last = rows[0][0], rows[-1][0]
             at = 0
             for frame in source.read(video, path, first_frame=first, n_frames=last - first + 1):
@@ -113,7 +111,16 @@ def _crops(
                     _, track_id, quad = rows[at]
                     quad_42 = np.array(quad, np.float32).reshape(4, 2)
                     name = f"{uri}: track {track_id}, frame {frame.frame_index}"
-                    yield name, align_crop(frame.rgb_HWC, quad_42, crop_px=px, supersample=supersample)
+                    yield (
+                        name,
+                        align_crop(
+                            frame.rgb_HWC,
+                            quad_42,
+                            crop_px=px,
+                            supersample=config.faces.supersample,
+                            soft_border=config.subject == "face",
+                        ),
+                    )
                     at += 1
     except OSError as err:
         raise BadInput(f"{uri}: {err.strerror or err}; put the film back, or invert the dataset without it") from err

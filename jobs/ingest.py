@@ -1,6 +1,5 @@
 """latentreel ingest DATASET SOURCE...: only what is new or changed, with the dataset's own settings."""
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -9,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from rich.console import Console
 
 from jobs.bulk_run import default_pools, say, stop_request, work
-from jobs.describe_job import describe_job
+from jobs.describe_job import job_of_dataset
+from jobs.people import name_after_run
 from pipeline.changes import Changes, changes
 from pipeline.flow import engine
 from pipeline.plan import Plan, plan_videos
@@ -19,8 +19,7 @@ from pipeline.sources import Stamp
 from pipeline.staging import clear_leftovers
 from pipeline.storage_errors import storage_trouble
 from pipeline.storage_options import open_filesystem
-from pipeline.tables import Tables, open_tables, saved_config
-from schemas.config import differences
+from pipeline.tables import Tables, open_tables
 from schemas.errors import WrongUse
 from schemas.job import Input, Job
 
@@ -38,6 +37,7 @@ class IngestOptions:
     every_s: float = 30.0  # between two looks; listing 100,000 films takes seconds
     prune: bool = False
     workers: int | None = None
+    decode_deadline_s: float = 60.0  # without a sign of life from a decoder
     device: str = "cpu"
     address: str | None = None
     storage_options: dict[str, str] = field(default_factory=dict, repr=False)  # of the dataset and of the films
@@ -47,9 +47,11 @@ def ingest(options: IngestOptions, console: Console | None = None) -> int:
     """Gives the exit code: 0 done, 1 some inputs failed and are named. Raises: WrongUse when nothing could start."""
     console = console or Console(stderr=True, highlight=False)
     tables = open_tables(options.dataset, options.storage_options)
+    job = replace(
+        job_of_dataset(tables, options.dataset, device=options.device), decode_deadline_s=options.decode_deadline_s
+    )
     with ExitStack() as kept:
-        watch = _Watch(options, tables, _job_of(tables, options), console, kept)
-        return watch.run()
+        return _Watch(options, tables, job, console, kept).run()
 
 
 class _Watch:
@@ -58,7 +60,7 @@ class _Watch:
     def __init__(self, options: IngestOptions, tables: Tables, job: Job, console: Console, kept: ExitStack) -> None:
         self.options, self.tables, self.job, self.console, self.kept = options, tables, job, console, kept
         self.stop = stop_request(job, console)
-        self._has_engine = False
+        self._has_engine = self._has_looked = False
         self._last: dict[str, Stamp] = {}  # what films that wait were like at the last look
         self._said: set[str] = set()  # a thing is said once, however often it is seen
 
@@ -89,6 +91,9 @@ class _Watch:
         todo = [] if self.stop.asked else [_with_replaced(task, found) for task in plan.todo]
         pools = default_pools(self.options.workers, self.options.device, finder=self.job.config.faces.finder)
         summary = work(todo, self.job, pools, self.console, self._engine, self.stop)
+        if summary.of("committed") or not self._has_looked:  # or an earlier run was killed before it came to this
+            name_after_run(self.tables, self.console)
+        self._has_looked = True
         return 1 if problems or plan.quarantined or summary.of("quarantined") else 0
 
     def _is_settled(self, uri: str, stamp: Stamp) -> bool:
@@ -140,21 +145,6 @@ class _Watch:
             self.kept.enter_context(engine(self.options.address))
             self._has_engine = True
         yield
-
-
-def _job_of(tables: Tables, options: IngestOptions) -> Job:
-    """The dataset's own settings, as far as they still mean the same. Raises: WrongUse where they do not."""
-    job, canonical = describe_job(
-        saved_config(tables), options.dataset, device=options.device, storage_options=tables.storage_options
-    )
-    properties = tables.properties()
-    if properties["latentreel.config_id"] != job.config_id:
-        changed = "; ".join(differences(canonical, json.loads(properties["latentreel.config"])))
-        raise WrongUse(
-            f"{options.dataset}: its settings no longer mean what they meant ({changed}); put the former files back, "
-            "or make another dataset with `latentreel invert`"
-        )
-    return replace(job, generation=int(properties["latentreel.generation"]))
 
 
 def _with_replaced(task: Input, found: Changes) -> Input:

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from jobs.bulk_run import announce_loss, default_pools, say, stop_request, work
 from jobs.describe_job import describe_job
+from jobs.people import name_after_run
 from pipeline.create_tables import open_or_create
 from pipeline.flow import engine
 from pipeline.plan import Plan, plan_videos
@@ -23,9 +24,10 @@ class InvertOptions:
 
     sources: tuple[str, ...]
     dataset: str
-    config: str | None = None
+    config: tuple[str, ...] = ()  # YAML files of settings, later over earlier
     overrides: dict[str, Any] = field(default_factory=dict)  # settings by their dotted names; None: not given
     workers: int | None = None
+    decode_deadline_s: float = 60.0  # without a sign of life from a decoder
     device: str = "cpu"
     address: str | None = None
     replace: bool = False
@@ -40,7 +42,7 @@ def invert(options: InvertOptions, console: Console | None = None) -> int:
         config, options.dataset, device=options.device, storage_options=options.storage_options
     )
     tables, generation = open_or_create(job, canonical, anew=options.replace)
-    job = replace(job, generation=generation)
+    job = replace(job, generation=generation, decode_deadline_s=options.decode_deadline_s)
 
     with console.status("reading the sources"):
         plan = plan_videos(options.sources, tables)
@@ -53,6 +55,7 @@ def invert(options: InvertOptions, console: Console | None = None) -> int:
         announce_loss(job, console)
     stop = stop_request(job, console)
     summary = work(plan.todo, job, pools, console, lambda: engine(options.address), stop)
+    name_after_run(tables, console)
     return 1 if plan.problems or plan.quarantined or summary.of("quarantined") else 0
 
 

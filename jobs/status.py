@@ -1,4 +1,4 @@
-"""latentreel status DATASET: films by their fate, the reasons of quarantine, and sizes."""
+"""latentreel status DATASET: films by their fate, which are damaged, the reasons of quarantine, and sizes."""
 
 from collections.abc import Mapping
 
@@ -23,6 +23,11 @@ def status(dataset: str, *, version: int | None = None, storage_options: Mapping
     )
     console.print(_fates(opened))
     console.print(_sizes(opened))
+    damaged = opened.sql(
+        "select uri, reason from videos where status <> 'quarantined' and reason is not null order by uri"
+    )
+    for uri, reason in damaged.fetchall():
+        console.print(f"[yellow]damaged[/] {escape(uri)}: {escape(reason)}", soft_wrap=True)
     reasons = opened.sql("select uri, stage, attempts, reason from videos where status = 'quarantined' order by uri")
     rows = reasons.fetchall()
     for uri, stage, attempts, reason in rows:

@@ -19,7 +19,7 @@ from operators.inversion.noise_maps import unpack_noise_maps
 from operators.stylegan.checkpoint import load_generator
 from operators.stylegan.generator import Generator
 from operators.stylegan.layers import NoiseMode
-from operators.video.probe import probe
+from operators.video.frame_source import FrameSource
 from pipeline.local_copy import local_copy
 from pipeline.read import Dataset
 from pipeline.tables import saved_config
@@ -46,6 +46,7 @@ class TrackPictures:
             )
         self._generator: Generator = load_generator(config.generator, seed=config.seed)
         self._supersample = config.faces.supersample
+        self.shows_faces = config.subject == "face"
 
     @property
     def crop_px(self) -> int:
@@ -54,7 +55,13 @@ class TrackPictures:
     def crop(self, frame: Frame, quad: list[float]) -> NDArray[np.uint8]:
         """(R, R, 3), the very pixels that were inverted."""
         quad_42 = np.array(quad, np.float32).reshape(4, 2)
-        return align_crop(frame.rgb_HWC, quad_42, crop_px=self.crop_px, supersample=self._supersample)
+        return align_crop(
+            frame.rgb_HWC,
+            quad_42,
+            crop_px=self.crop_px,
+            supersample=self._supersample,
+            soft_border=self.shows_faces,  # as it was cut
+        )
 
     def reconstructions(self, faces: pa.Table) -> NDArray[np.uint8]:
         """(N, R, R, 3) of rows with the columns `w` and `noise`, all at once."""
@@ -88,7 +95,7 @@ def faces(dataset: Dataset, track_id: str, which: str) -> pa.Table:
 
 @contextmanager
 def inverted_film(
-    *, uri: str, video_id: str, n_bytes: int, storage_options: Mapping[str, str] | None = None
+    source: FrameSource, *, uri: str, video_id: str, n_bytes: int, storage_options: Mapping[str, str] | None = None
 ) -> Iterator[tuple[Video, str]]:
     """The film of a row of `videos`, probed, and a local path to read it from.
 
@@ -105,4 +112,4 @@ def inverted_film(
             raise WrongUse(
                 f"{uri}: has {found_bytes} bytes, the film that was inverted had {n_bytes}; put that film back"
             )
-        yield probe(path, uri=uri, video_id=video_id), path
+        yield source.probe(path, uri=uri, video_id=video_id), path

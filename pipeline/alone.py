@@ -17,7 +17,7 @@ def latents_alone(todo: list[Input], job: Job, pools: Pools) -> Iterator[Receipt
     """As `flow.latents`, with the same results. Not promised: a result for a film whose process died."""
     work = ray.remote(
         num_cpus=cpu_share(pools.invert_workers),
-        num_gpus=pools.invert_gpus,
+        num_gpus=pools.invert_gpus + pools.face_gpus,
         num_returns="streaming",
         max_retries=0,  # whether it gets another attempt is decided by the run
         max_calls=1,  # a fresh process for each film: no leak and no broken library is handed on

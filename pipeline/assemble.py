@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.staging import SUMMED, Cut, Staging
+from pipeline.staging import SUMMED, Cut, Staging, identity_of
 from schemas.clips import PartKey, ratio_of_sums
 from schemas.emotions import N_EMOTIONS
 from schemas.job import Job
 from schemas.tables import FRAMES, SHOTS, TRACKS, track_id
 
 # Two faces at one seam are the same when their landmark boxes overlap by half: one frame apart, a face hardly moves.
+# Subjects without landmarks are where their crops are.
 SAME_FACE_IOU = 0.5
 
 
@@ -28,9 +29,15 @@ class AssembledTrack:
     track: dict[str, Any]
 
 
-def shot_rows(cut: Cut) -> pa.Table:
-    """The rows of `shots`."""
-    rows = [{"video_id": cut.video.video_id, **vars(shot)} for shot in cut.shots]
+def shot_rows(staging: Staging, cut: Cut) -> pa.Table:
+    """The rows of `shots`. A thumbnail that a disk has lost is null: it is not worth the film's second reading."""
+    thumbnails: dict[int, bytes] = {}
+    for segment_index in range(cut.n_segments):
+        thumbnails |= staging.read_thumbnails(segment_index) or {}
+    rows = [
+        {"video_id": cut.video.video_id, **vars(shot), "thumbnail": thumbnails.get(shot.shot_index)}
+        for shot in cut.shots
+    ]
     return pa.Table.from_pylist(rows, schema=SHOTS)
 
 
@@ -97,19 +104,20 @@ class _Ends:
 
 
 def _ends(staging: Staging, parts: list[PartKey]) -> _Ends:
-    head = staging.read_part(str(parts[0]), ["frame_index", "landmarks"])
-    tail = staging.read_part(str(parts[-1]), ["frame_index", "landmarks"])
+    columns = ["frame_index", "landmarks", "quad"]
+    head, tail = (staging.read_part(str(part), columns) for part in (parts[0], parts[-1]))
     return _Ends(
         first_frame=head["frame_index"][0].as_py(),
         last_frame=tail["frame_index"][-1].as_py(),
-        first_box=_box(head["landmarks"][0]),
-        last_box=_box(tail["landmarks"][-1]),
+        first_box=_box(head.slice(0, 1)),
+        last_box=_box(tail.slice(tail.num_rows - 1)),
     )
 
 
-def _box(landmarks: Any) -> NDArray[np.float32]:
-    points_682 = np.asarray(landmarks.as_py(), np.float32).reshape(-1, 2)
-    return np.concatenate([points_682.min(0), points_682.max(0)])
+def _box(row: pa.Table) -> NDArray[np.float32]:
+    points = row["landmarks"][0].as_py() or row["quad"][0].as_py()
+    points_P2 = np.asarray(points, np.float32).reshape(-1, 2)
+    return np.concatenate([points_P2.min(0), points_P2.max(0)])
 
 
 def _iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
@@ -119,7 +127,8 @@ def _iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 
 
 def _assemble(staging: Staging, parts: list[PartKey], shot_index: int, track_index: int, job: Job) -> AssembledTrack:
-    rows = pa.concat_tables([staging.read_part(str(part)) for part in parts])
+    tables = [staging.read_part(str(part)) for part in parts]
+    rows = pa.concat_tables(tables)
     name = track_id(staging.video_id, shot_index, track_index)
     n = rows.num_rows
     columns = {
@@ -132,7 +141,18 @@ def _assemble(staging: Staging, parts: list[PartKey], shot_index: int, track_ind
         [columns.get(column, rows[column] if column in rows.column_names else None) for column in order],
         schema=pa.schema([FRAMES.field(column) for column in order]),
     )
-    return AssembledTrack(frames=frames, track=_track_row(rows, staging.video_id, name, shot_index, track_index, job))
+    track = _track_row(rows, staging.video_id, name, shot_index, track_index, job)
+    return AssembledTrack(frames=frames, track={**track, "identity": _identity(tables)})
+
+
+def _identity(parts: list[pa.Table]) -> list[float] | None:
+    """The mean over the parts that have one, weighted by their frames."""
+    found = [(identity, part.num_rows) for part in parts if (identity := identity_of(part)) is not None]
+    if not found:
+        return None
+    identities, n_frames = zip(*found, strict=True)
+    mean_128: list[float] = np.average(np.array(identities, np.float64), axis=0, weights=n_frames).tolist()
+    return mean_128
 
 
 def _track_row(rows: pa.Table, video_id: str, name: str, shot_index: int, track_index: int, job: Job) -> dict[str, Any]:
@@ -165,8 +185,7 @@ def _track_row(rows: pa.Table, video_id: str, name: str, shot_index: int, track_
         "acceleration": ratio_of_sums(total["turn"], total["turn_s"]),
         "emotion": emotion,
         "emotion_counts": counts,
-        "identity": None,
-        "person_id": None,
+        "person_id": None,  # given when the films of a run are there: see pipeline/people.py
     }
 
 

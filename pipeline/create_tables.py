@@ -13,10 +13,10 @@ from pipeline.tables import PINS, WHAT, Tables
 from schemas.config import differences
 from schemas.errors import WrongUse
 from schemas.job import Job
-from schemas.tables import PARTITION_BY, SCHEMAS, TABLES, TableName
+from schemas.tables import MEMORIES, PARTITION_BY, SCHEMAS, TABLES, TableName
 
 SAMPLE, CONTACT_SHEET = "sample.mp4", "contact_sheet.png"  # what `latentreel demo` lays beside the tables
-_OURS = {*TABLES, "_staging", "_attempts", "_sources", "crops", SAMPLE, CONTACT_SHEET}
+_OURS = {*TABLES, *MEMORIES, "_staging", "_attempts", "crops", SAMPLE, CONTACT_SHEET}
 
 
 def open_or_create(job: Job, canonical: dict[str, Any], *, anew: bool) -> tuple[Tables, int]:

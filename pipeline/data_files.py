@@ -41,6 +41,17 @@ def data_files(table: DeltaTable) -> list[DataFile]:
     return sorted(found, key=lambda file: file.path)
 
 
+def null_counts(table: DeltaTable, column: str) -> dict[str, int | None]:
+    """Path -> how many of a file's rows have no value in a column; None where the log does not say."""
+    actions = pa.RecordBatchReader.from_stream(table.get_add_actions()).read_all()
+    counts: list[int | None] = [None] * actions.num_rows
+    if actions.num_rows and "null_count" in actions.column_names:
+        nulls = actions["null_count"].combine_chunks()
+        if nulls.type.get_field_index(column) >= 0:
+            counts = nulls.field(column).to_pylist()
+    return dict(zip(actions["path"].to_pylist(), counts, strict=True))
+
+
 def _bound(actions: pa.Table, side: str) -> list[str | None]:
     if side not in actions.column_names or actions.num_rows == 0:
         return [None] * actions.num_rows

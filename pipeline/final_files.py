@@ -51,7 +51,8 @@ def write_merged(store: Store, table: StoredName, rows: Iterable[pa.Table]) -> F
     with pq.ParquetWriter(buffer, SCHEMAS[table], **_encoding(SCHEMAS[table])) as writer:
         for group in _groups(rows):
             writer.write_table(group, SMALL_ROWS_PER_GROUP)
-            films |= {group["video_id"][0].as_py(), group["video_id"][-1].as_py()}
+            if "video_id" in group.column_names:
+                films |= {group["video_id"][0].as_py(), group["video_id"][-1].as_py()}
     return _put(store, table, buffer.getvalue(), {}, stem=films.pop() if len(films) == 1 else "part")
 
 

@@ -9,6 +9,7 @@ Written in order of time, with what a crash leaves behind:
 """
 
 import logging
+import shlex
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -34,7 +35,8 @@ from schemas.outcomes import ErrorRow, Status
 from schemas.tables import VIDEOS, TableName
 
 # Commits to `videos` between two compactions of the small tables. A reader opens at most so many small files; a merge
-# rewrites less than one file of 64 MB a table beside what has come, which is 250 kB a film: nothing beside its latents.
+# rewrites less than one file of 64 MB a table beside what has come, which is 250 kB a film and 10 kB a shot for its
+# picture: nothing beside its latents.
 TIDY_EVERY = 256
 
 
@@ -87,10 +89,14 @@ def _finalise(task: Input, job: Job) -> Fate:
 
     frame_files = write_frames(store, task.video_id, frames_of_tracks())
     dropped = sum((staging.read_dropped(i) for i in range(cut.n_segments)), NOTHING_DROPPED)
+    damage_type = cut.video.damage_type
     fate = Fate(
         video_id=task.video_id,
         uri=task.uri,
         status="committed" if tracks else "no_faces",
+        stage=damage_type and ("shots" if damage_type == "DamagedFrame" else "probe"),  # where it was found
+        error_type=damage_type,
+        reason=cut.video.damage,
         n_shots=len(cut.shots),
         n_tracks=len(tracks),
         n_latents=sum(track["n_frames"] for track in tracks),
@@ -102,7 +108,7 @@ def _finalise(task: Input, job: Job) -> Fate:
     if tracks:
         pins["frames"] = _append(job, "frames", task, frame_files)
         pins["tracks"] = _append(job, "tracks", task, write_rows(store, "tracks", track_rows(tracks)))
-    pins["shots"] = _append(job, "shots", task, write_rows(store, "shots", shot_rows(cut)))
+    pins["shots"] = _append(job, "shots", task, write_rows(store, "shots", shot_rows(staging, cut)))
     _commit_video(task, job, _video_row(task, job, fate, cut), f"{fate.status} {task.uri}", pins)
     staging.clear()
     return fate
@@ -117,7 +123,7 @@ def _settled(task: Input, job: Job) -> Fate | None:
 
 
 def quarantine(task: Input, job: Job, error: ErrorRow) -> Fate:
-    """Commits the film's row in `videos` with the reason; its staged parts go."""
+    """Commits the film's row in `videos` with the reason and the command that repeats it; its staged parts go."""
     store = Store(job.dataset, job.storage_options)
     fate = Fate(
         video_id=task.video_id,
@@ -125,7 +131,7 @@ def quarantine(task: Input, job: Job, error: ErrorRow) -> Fate:
         status="quarantined",
         stage=error.stage,
         error_type=error.error_type,
-        reason=error.message,
+        reason=f"{error.message}; to see it again: `{_replay_command(job, error)}`",
     )
     staging = Staging(store, job.config_id, task.video_id)
     row = _video_row(task, job, fate, staging.read_cut())
@@ -133,6 +139,11 @@ def quarantine(task: Input, job: Job, error: ErrorRow) -> Fate:
     _commit_video(replace(task, replaces=refused), job, row, f"quarantined {task.uri}", {})
     staging.clear()
     return fate
+
+
+def _replay_command(job: Job, error: ErrorRow) -> str:
+    segment = [] if error.segment_index is None else [str(error.segment_index)]
+    return shlex.join(["latentreel", "replay", job.dataset_as_given or job.dataset, error.video_id, *segment])
 
 
 def _append(job: Job, table: TableName, task: Input, files: list[FinalFile]) -> int:

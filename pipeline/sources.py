@@ -85,6 +85,8 @@ class Listing:
             self.missing[source] = _uri(fs, path)
             raise FileNotFoundError("no such file or folder; check the path")
         elif PurePosixPath(path).suffix.lower() in MANIFEST_SUFFIXES:
+            if stamp_of(info := fs.info(path)) is None:  # reading a pipe would wait for whoever writes to it
+                raise ValueError(not_a_file(path, info).message)
             self.films.update({name: self.films.get(name) for name in _manifest(fs, path)})
         else:
             self.films[_uri(fs, path)] = None
@@ -126,9 +128,11 @@ def expand_sources(sources: tuple[str, ...], storage_options: Options | None = N
 
 
 def not_a_file(uri: str, info: dict[str, Any]) -> Problem:
-    """Of what has a film's name and is none."""
-    kind = {"directory": "a folder"}.get(info["type"], "a pipe, a socket or a device")
-    return Problem(uri, f"is {kind}, not a file; name a film", is_lasting=True)
+    """Of what has a film's name, and `stamp_of` has nothing for."""
+    if info["type"] == "directory":
+        return Problem(uri, "is a folder, not a film; name the folder itself, or the films in it", is_lasting=True)
+    says = "is a pipe or a device, not a file; copy what it gives to a file first"
+    return Problem(uri, says, is_lasting=True)
 
 
 def stamp_of(info: dict[str, Any]) -> Stamp | None:

@@ -4,20 +4,24 @@ A stage never raises for the sake of one film: what goes wrong becomes an ErrorR
 results pass through. All state along time lives inside one call on one row, so a retry only recomputes.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
+from operators.video.segment_frames import Read
+from operators.video.thumbnails import ShotThumbnails
 from pipeline.deaths import begin
 from pipeline.local_copy import FilmChanged, local_copy
 from pipeline.prepare_worker import prepare_worker
 from pipeline.rows import pack, unpack
 from pipeline.staging import Cut, Staging
 from pipeline.stop import is_stopping
+from pipeline.storage_errors import one_line, storage_trouble
 from pipeline.store import Store
-from schemas.clips import TrackClip
+from schemas.clips import SegmentTracks, TrackClip
 from schemas.errors import BadInput
 from schemas.job import Input, Job
 from schemas.outcomes import ErrorRow, Note, Postponed, Receipt, Stage
@@ -49,7 +53,7 @@ class CutVideo:
         from operators.video.shots import FindShots
 
         self.job = job
-        self.frames = FrameSource()
+        self.frames = FrameSource(deadline_s=job.decode_deadline_s)
         self.find_shots = FindShots(job.config.shots)
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
@@ -74,31 +78,34 @@ class CutVideo:
             yield from errors.rows
 
     def _cut(self, task: Input, at: Callable[[Stage], None]) -> Cut:
-        from operators.video.probe import probe
+        from operators.video.look_through import LookThrough
         from operators.video.segments import cut_segments
 
         settings = self.job.config.shots
         at("probe")
         with local_copy(task, self.job.storage_options) as path:
-            video = probe(path, uri=task.uri, video_id=task.video_id)
+            video = self.frames.probe(path, uri=task.uri, video_id=task.video_id)
             at("shots")
-            shots = self.find_shots(video, self.frames.read(video, path, longer_side_px=settings.detect_px))
-        return Cut(video=video, shots=shots, n_segments=len(cut_segments(video, shots, settings)))
+            film = LookThrough(self.frames, video, path, longer_side_px=settings.detect_px)
+            shots = self.find_shots(video, film)
+            if self.frames.taken_over:
+                # decord may have passed over a damaged frame without a word, and given all behind it too early. PyAV
+                # says each picture's time.
+                film = LookThrough(self.frames, replace(video, decoder="pyav"), path, longer_side_px=settings.detect_px)
+                shots = self.find_shots(video, film)
+        return Cut(video=film.video, shots=shots, n_segments=len(cut_segments(film.video, shots, settings)))
 
 
 class FindFaces:
     """Segment -> its aligned tracks (0 is an answer), each with its expression. Needs no torch where dlib finds."""
 
     def __init__(self, job: Job) -> None:
-        from operators.faces.find_tracks import FindTracks
-        from operators.faces.finder import make_finder
         from operators.video.frame_source import FrameSource
 
         self.job = job
-        self.frames = FrameSource()
-        faces, emotion = job.config.faces, job.config.emotion
-        finder = make_finder(faces, device=job.device)
-        self.find_tracks = FindTracks(finder, faces, crop_px=job.generator.resolution)
+        self.frames = FrameSource(deadline_s=job.decode_deadline_s)
+        emotion = job.config.emotion
+        self.find_tracks = make_find_tracks(job)
         self.read_emotion = None
         if emotion.model:
             from operators.emotion.onnx_emotion import OnnxEmotion
@@ -118,16 +125,20 @@ class FindFaces:
         staging, segment = _staging(self.job, task.input), task.segment
         staged = staging.read_parts(segment.segment_index)
         n_rows = {part: staging.part_rows(part) for part in staged or ()}
-        if staged is not None and None not in n_rows.values():
+        has_thumbnails = staging.read_thumbnails(segment.segment_index) is not None
+        if staged is not None and None not in n_rows.values() and has_thumbnails:
             yield pack(task.input.video_id, Note(video_id=task.input.video_id, n_faces=len(staged)))
             yield from _receipts_of_staged(staging.video_id, segment, n_rows)
             return
         at("faces")
+        thumbnails = ShotThumbnails(segment)
         with local_copy(task.input, self.job.storage_options) as path:
             found = self.find_tracks(
                 segment,
-                lambda: self.frames.read(
-                    segment.video, path, first_frame=segment.decode_first, n_frames=segment.decode_n
+                thumbnails.watched(
+                    lambda: self.frames.read(
+                        segment.video, path, first_frame=segment.decode_first, n_frames=segment.decode_n
+                    )
                 ),
             )
         clips = found.clips
@@ -135,6 +146,7 @@ class FindFaces:
             at("emotion")
             clips = [self.read_emotion(clip) for clip in clips]
         at("staging")
+        staging.write_thumbnails(segment.segment_index, thumbnails.jpegs)
         staging.write_parts(segment.segment_index, [clip.track.key for clip in clips], found.dropped)
         yield pack(task.input.video_id, Note(video_id=task.input.video_id, n_faces=len(clips)))
         if not clips:
@@ -147,6 +159,20 @@ class FindFaces:
             else:
                 receipt = _receipt(segment, n_parts=len(clips), part=part, n_frames=n)
                 yield pack(task.input.video_id, ClipTask(input=task.input, clip=clip, receipt=receipt))
+
+
+def make_find_tracks(job: Job) -> Callable[[Segment, Read], SegmentTracks]:
+    """What turns a segment into tracks of the job's subject."""
+    faces, crop_px = job.config.faces, job.generator.resolution
+    if job.config.subject == "frame":
+        from operators.video.frame_tracks import TrackFrames
+
+        return TrackFrames(faces, crop_px=crop_px)
+    from operators.faces.find_tracks import FindTracks
+    from operators.faces.finder import make_finder
+    from operators.faces.identity import IdentityReader
+
+    return FindTracks(make_finder(faces, device=job.device), faces, crop_px=crop_px, identity=IdentityReader())
 
 
 class InvertAndStage:
@@ -226,17 +252,26 @@ class _ErrorRows:
         if isinstance(err, FilmChanged):
             self.rows = [pack(self.task.video_id, Postponed(video_id=self.task.video_id))]
             return True
+        logging.getLogger(__name__).debug("%s failed at %s", self.task.uri, self.stage, exc_info=err)
         row = ErrorRow(
             video_id=self.task.video_id,
             uri=self.task.uri,
             stage=self.stage,
             segment_index=self.segment_index,
             error_type=type(err).__name__,
-            message=" ".join(str(err).split()) or type(err).__name__,
+            message=_in_one_line(self.task.uri, err),
             permanent=isinstance(err, BadInput),
         )
         self.rows = [pack(self.task.video_id, row)]
         return True
+
+
+def _in_one_line(uri: str, err: Exception) -> str:
+    if not isinstance(err, OSError) or not err.strerror:
+        return one_line(err)
+    if isinstance(err, PermissionError | FileNotFoundError):
+        return f"{err.filename or uri}: {storage_trouble(err)}"
+    return f"{err.filename or uri}: {err.strerror}; check the disk, and run again"
 
 
 def _staging(job: Job, task: Input) -> Staging:

@@ -1,7 +1,8 @@
 """Staged results of a video: immutable files that an interrupted run leaves and the next one takes up.
 
     _staging/<config_id>/<video_id>/cut.parquet            what the film is: facts, shots, pts
-    _staging/<config_id>/<video_id>/seg00003.parts.json    segment 3's parts, and what was left out; comes first
+    _staging/<config_id>/<video_id>/seg00003.thumbs.parquet    a picture of each shot whose middle lies in segment 3
+    _staging/<config_id>/<video_id>/seg00003.parts.json    segment 3's parts, and what was left out; before them
     _staging/<config_id>/<video_id>/seg00003-….parquet     one part of one track: rows of `frames` without their track
 
 Nothing here is visible to a reader. File names say what a file answers for, and its content depends on the film and the
@@ -10,12 +11,14 @@ configuration alone, so whoever writes it second writes the same bytes.
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from pipeline.store import Store
 from schemas.clips import NOTHING_DROPPED, Dropped, LatentClip, PartKey
@@ -29,6 +32,7 @@ PART = pa.schema(
     + [pa.field(name, pa.float32(), nullable=False) for name in SUMMED]
 )
 _META = b"latentreel"
+_IDENTITY = "identity"
 # What reading a file raises that a disk has damaged: we write them whole. Such a file counts as not staged.
 _TORN = (pa.ArrowInvalid, OSError, ValueError, KeyError)
 
@@ -69,6 +73,19 @@ class Staging:
         video = Video(**meta["video"], pts_us=table["pts_us"].to_numpy())
         return Cut(video=video, shots=tuple(Shot(**shot) for shot in meta["shots"]), n_segments=meta["n_segments"])
 
+    def write_thumbnails(self, segment_index: int, jpegs: Mapping[int, bytes]) -> None:
+        """Takes: by shot_index."""
+        columns = {"shot_index": pa.array(list(jpegs), pa.int32()), "jpeg": pa.array(list(jpegs.values()), pa.binary())}
+        self._write(_thumbnails_name(segment_index), pa.table(columns), {})
+
+    def read_thumbnails(self, segment_index: int) -> dict[int, bytes] | None:
+        """By shot_index; none may lie in a segment. None where they are not staged, or are torn."""
+        try:
+            table, _ = self._read(_thumbnails_name(segment_index))
+        except (FileNotFoundError, *_TORN):
+            return None
+        return dict(zip(table["shot_index"].to_pylist(), table["jpeg"].to_pylist(), strict=True))
+
     def write_parts(self, segment_index: int, parts: list[PartKey], dropped: Dropped = NOTHING_DROPPED) -> None:
         found = {"parts": [str(key) for key in parts], "dropped": asdict(dropped)}
         self.store.write(self._parts_name(segment_index), json.dumps(found).encode())
@@ -98,7 +115,9 @@ class Staging:
 
     def write_part(self, clip: LatentClip) -> None:
         """The kept frames of a clip; its warm-up is dropped here."""
-        self._write(f"{clip.track.key}.parquet", _rows(clip), {})
+        identity = clip.track.identity_128
+        meta = {} if identity is None else {_IDENTITY: identity.tolist()}
+        self._write(f"{clip.track.key}.parquet", _rows(clip), meta)
 
     def read_part(self, part: str, columns: list[str] | None = None) -> pa.Table:
         """Raises: FileNotFoundError where it is not staged, or is torn: then it is removed, and made again."""
@@ -138,6 +157,12 @@ class Staging:
         return pq.read_table(buffer, columns=columns), meta
 
 
+def identity_of(part: pa.Table) -> NDArray[np.float32] | None:
+    """(128,) as a part's clip had it, which `read_part` gives with the rows; None where it had none."""
+    identity = json.loads(part.schema.metadata[_META]).get(_IDENTITY)
+    return None if identity is None else np.array(identity, np.float32)
+
+
 def clear_leftovers(store: Store, config_id: str, accounted: set[str]) -> None:
     """Removes what a run left that was killed between a film's last commit and the clearing of its staged files."""
     for video_id in store.folders(f"_staging/{config_id}"):
@@ -145,25 +170,30 @@ def clear_leftovers(store: Store, config_id: str, accounted: set[str]) -> None:
             Staging(store, config_id, video_id).clear()
 
 
+def _thumbnails_name(segment_index: int) -> str:
+    return f"seg{segment_index:05d}.thumbs.parquet"
+
+
 def _rows(clip: LatentClip) -> pa.Table:
     track, keep = clip.track, slice(clip.track.warmup_frames, None)
     n = track.n_kept
     probs_T7 = None if track.emotion_probs_T7 is None else track.emotion_probs_T7[keep]
+    points_T682 = None if track.landmarks_T682 is None else track.landmarks_T682[keep]
     columns = {
         "frame_index": track.frame_index[keep].astype(np.int64),
         "pts_us": track.pts_us[keep],
         "w": _lists(clip.w_TLD[keep].reshape(n, -1)),
         "emotion": pa.nulls(n, pa.int8()) if probs_T7 is None else probs_T7.argmax(1).astype(np.int8),
-        "emotion_probs": pa.nulls(n, PART.field("emotion_probs").type) if probs_T7 is None else _lists(probs_T7),
+        "emotion_probs": _nulls("emotion_probs", n) if probs_T7 is None else _lists(probs_T7),
         "quad": _lists(track.quad_T42[keep].reshape(n, -1)),
-        "landmarks": _lists(track.landmarks_T682[keep].reshape(n, -1)),
+        "landmarks": _nulls("landmarks", n) if points_T682 is None else _lists(points_T682.reshape(n, -1)),
         "confidence": track.confidence[keep],
         "psnr": clip.psnr[keep],
         "lpips": pa.nulls(n, pa.float32()) if clip.lpips is None else clip.lpips[keep],
         "change_error": clip.change_error[keep],
         "change": clip.change[keep],
         "knot": pa.nulls(n, pa.bool_()) if clip.knot_T is None else _with_ends(clip.knot_T[keep]),
-        "noise": pa.nulls(n, PART.field("noise").type) if clip.noise_TP is None else _lists(clip.noise_TP[keep]),
+        "noise": _nulls("noise", n) if clip.noise_TP is None else _lists(clip.noise_TP[keep]),
         **{name: getattr(clip.motion, name)[keep] for name in ("step", "step_s", "turn", "turn_s")},
     }
     return pa.table(columns, schema=PART)
@@ -174,6 +204,10 @@ def _with_ends(knot_T: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     knot_T = knot_T.copy()
     knot_T[[0, -1]] = True
     return knot_T
+
+
+def _nulls(column: str, n: int) -> pa.Array:
+    return pa.nulls(n, PART.field(column).type)
 
 
 def _lists(values_TK: np.ndarray[Any, Any]) -> pa.ListArray:

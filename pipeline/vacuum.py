@@ -22,7 +22,7 @@ from pipeline.rewrite import films_in, sweep
 from pipeline.store import StoredFile
 from pipeline.tables import Tables
 from schemas.errors import WrongUse
-from schemas.tables import TABLES, StoredName
+from schemas.tables import MEMORIES, TABLES, StoredName
 
 UNNAMED_S = 3600.0  # what no version has named yet may be about to be committed; no commit takes an hour
 AHEAD_S = 60.0  # clocks that are set by the network differ by less
@@ -95,9 +95,8 @@ def vacuum(tables: Tables, *, older_than_s: float, dry_run: bool = False, report
 def _plan(tables: Tables, older_than_s: float, coming: Pins) -> _Plan:
     now_s = tables.store.now_s("_staging")
     at_work = _at_work(tables)  # looked at before the files: a film that begins later writes no old file
-    names: list[StoredName] = [*TABLES]
-    if tables.store.is_folder("_sources/_delta_log"):
-        names.append("_sources")
+    there = [name for name in MEMORIES if tables.store.is_folder(f"{name}/_delta_log")]
+    names: list[StoredName] = [*TABLES, *there]
     stored = {name: [f for f in tables.store.stored(name) if "/_delta_log/" not in f.name] for name in names}
     before = needed(tables, names, older_than_s=older_than_s, now_s=now_s, coming=coming)
     _refuse_clock(tables, now_s, stored, before)

@@ -42,7 +42,7 @@ class PartKey:
 
 @dataclass(frozen=True, kw_only=True, eq=False)  # eq=False: comparing arrays has no single answer
 class FaceTrack:
-    """Where one face is in each frame of one part of a track; no pixels.
+    """Where one face, or another subject, is in each frame of one part of a track; no pixels.
 
     The first `warmup_frames` belong to the part before: they settle the state along time and are dropped at the end.
     """
@@ -50,7 +50,8 @@ class FaceTrack:
     key: PartKey
     frame_index: NDArray[np.int32]  # (T,) decode order of the whole video, from 0, without gaps
     pts_us: NDArray[np.int64]  # (T,) microseconds from the first frame; never index / fps
-    landmarks_T682: NDArray[np.float32]  # (T, 68, 2) x, y in pixels of the frame, iBUG order, smoothed along the track
+    # (T, 68, 2) x, y in pixels of the frame, iBUG order, smoothed along the track; None: the subject is no face
+    landmarks_T682: NDArray[np.float32] | None
     quad_T42: NDArray[np.float32]  # (T, 4, 2) the crop's corners TL, BL, BR, TR in pixels of the frame
     confidence: NDArray[np.float32]  # (T,) the finder's score; 0 where the face was filled in between two detections
     warmup_frames: int = 0
@@ -58,7 +59,8 @@ class FaceTrack:
     identity_128: NDArray[np.float32] | None = None  # of the whole track in this segment, the same in all its parts
 
     def __post_init__(self) -> None:
-        lengths = {name: len(getattr(self, name)) for name in ("pts_us", "landmarks_T682", "quad_T42", "confidence")}
+        given = ["pts_us", "quad_T42", "confidence", *([] if self.landmarks_T682 is None else ["landmarks_T682"])]
+        lengths = {name: len(getattr(self, name)) for name in given}
         if set(lengths.values()) != {self.n_frames}:
             raise ValueError(f"track {self.key}: {self.n_frames} frames but {lengths}; drop a lost frame from all")
         if np.any(np.diff(self.pts_us) <= 0):
@@ -72,6 +74,15 @@ class FaceTrack:
     @property
     def n_frames(self) -> int:
         return len(self.frame_index)
+
+    @property
+    def face_points(self) -> NDArray[np.float32]:
+        """The landmarks. Raises: ValueError where the subject is no face."""
+        if self.landmarks_T682 is None:
+            raise ValueError(
+                f"track {self.key}: has no landmarks, its subject is no face; leave out what asks for them"
+            )
+        return self.landmarks_T682
 
     @property
     def n_kept(self) -> int:

@@ -6,6 +6,7 @@ batches) is not configuration: it may not change the result. The reason for each
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -19,11 +20,68 @@ class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class ChangeWeights(_Settings):
+    """What counts as a change from frame to frame, for `adaptive` and `content`: shares of a mean."""
+
+    hue: float = Field(1.0, ge=0)
+    saturation: float = Field(1.0, ge=0)
+    lightness: float = Field(1.0, ge=0)  # alone: for films in black and white, whose hue is noise
+    edges: float = Field(0.0, ge=0)  # PySceneDetect's own; text that moves would be a change
+
+
+class AdaptiveSettings(_Settings):
+    """A cut is a change that stands out from those around it."""
+
+    threshold: float = Field(3.0, gt=0)  # times the mean of its neighbours; lower: a fast pan is cut
+    window: int = Field(2, ge=1)  # neighbours on either side; a cut nearer than that to another hides both
+    min_content: float = Field(15.0, ge=0)  # of change, in grey levels: below it nothing is cut, however still the rest
+
+
+class ContentSettings(_Settings):
+    """A cut is a large change."""
+
+    threshold: float = Field(27.0, gt=0)  # grey levels; higher: cuts between dark shots are missed
+
+
+class HashSettings(_Settings):
+    """A cut is another coarse picture: insensitive to light and flicker."""
+
+    threshold: float = Field(0.35, gt=0, le=1)  # share of bits that differ
+    size: int = Field(8, ge=2)  # bits of a side
+    lowpass: int = Field(2, ge=1)  # how much finer than that the picture is looked at
+
+
+class HistogramSettings(_Settings):
+    """A cut is another distribution of lightness: insensitive to motion."""
+
+    threshold: float = Field(0.2, gt=0, le=1)  # 1 - correlation of the two
+    bins: int = Field(128, ge=2, le=256)
+
+
+class FadeSettings(_Settings):
+    """A fade is a way into black and out of it."""
+
+    # Mean grey level of a frame that is black. A fade ends in black, 0 to 1; a dark scene in a letter box has 4 and
+    # more, and PySceneDetect's own 12 cuts it wherever its light flickers.
+    black: float = Field(3.0, ge=0, le=255)
+    # Where in the black the new shot starts: -1 at its first frame, 1 where the picture comes back. In the middle, as
+    # is PySceneDetect's default, a cut to black followed by a fade makes two black shots.
+    bias: float = Field(1.0, ge=-1, le=1)
+
+
 class ShotSettings(_Settings):
     """Where the film is cut, and how it is dealt out as work."""
 
-    detector: Literal["adaptive", "content"] = "adaptive"  # adaptive: fast camera moves are not taken for cuts
+    # adaptive: fast camera moves are not taken for cuts. All four find the hard cuts of the clips that tests look at;
+    # hash also cuts a talking head three times, and histogram misses six of ten where much is dark.
+    detector: Literal["adaptive", "content", "hash", "histogram"] = "adaptive"
+    weights: ChangeWeights = ChangeWeights()
+    adaptive: AdaptiveSettings = AdaptiveSettings()
+    content: ContentSettings = ContentSettings()
+    hash: HashSettings = HashSettings()
+    histogram: HistogramSettings = HistogramSettings()
     fades: bool = True  # trailers fade through black between almost all scenes
+    fade: FadeSettings = FadeSettings()
     detect_px: int = Field(128, ge=16, le=1024)  # longer side; cuts show at any size, and detectors take 1 ms a frame
     min_shot_s: float = Field(0.4, ge=0)  # shorter: flashes and muzzle fire count as shots
     segment_s: float = Field(10.0, gt=0)  # what one kill costs; long enough that most shots stay whole
@@ -44,10 +102,33 @@ class FaceSettings(_Settings):
     # Of face-alignment. On a CPU s3fd takes 5 s a frame, retinaface 0.05, blazeface 0.02, yunet 0.01; blazeface sees
     # only large faces.
     fan_detector: Literal["s3fd", "blazeface", "retinaface", "yunet"] = "s3fd"
+    # Frames from one detection to the next; in between faces are carried by optical flow. 3 takes half the time with
+    # dlib and saw every face of nine clips too, but quads of a fast, blurred head lay up to 6 % of their side off.
+    detect_every: int = Field(1, ge=1, le=12)
+    # Identities read of each face; more where faces come, go or touch. One takes as long as three detections in 512 px:
+    # at 25 fps an eighth of the time. Without a crossing, one in a track would do.
+    identity_per_s: float = Field(1.0, gt=0)
     min_face_px: int = Field(32, ge=8)  # shorter side of a box in the film; smaller cannot be inverted
+    # Larger yaw or pitch counts as unseen; None: off, since profiles are found by few and wanted by some. Known to 6
+    # degrees; landmarks themselves grow poor from 45 on.
+    max_turn_deg: float | None = Field(None, gt=0, le=90)
+    # Variance of the Laplacian over the variance, of the face at 64 px, whatever its size from there on; 0: off. Sharp
+    # faces have 0.15 to 1, those blurred by 2 % of their width below 0.09: 0.1 divides them.
+    min_sharpness: float = Field(0.0, ge=0)
     min_track_s: float = Field(0.3, ge=0)  # shorter tracks are mostly false finds
     max_gap_s: float = Field(0.5, ge=0)  # the detector's blinks are filled in and marked; longer gaps split the track
-    smooth_s: float = Field(0.06, ge=0)  # Gaussian along the track; raw dlib landmarks jitter as much as faces move
+    # Of landmarks, inside a track only. A Gaussian forgets what lies 4 sigma away, so pieces of a long shot agree; the
+    # One Euro filter holds a small resting face stiller (0.31 against 0.34 % of the crop's side) and does not.
+    smoothing: Literal["gaussian", "one-euro"] = "gaussian"
+    # Sigma: STIT's single frame at 25 fps. Of a head that sways twice a second by 0.3 of its width, 0.06 loses 3 % of
+    # the crop's side, 0.04 half as much.
+    smooth_s: float = Field(0.04, ge=0)
+    # Sigma for the quad's size and direction, STIT's three frames: a resting face's corners stray by 0.14 to 0.24 % of
+    # the side instead of 0.21 to 0.40, puppets' quads lie 11 % nearer to the truth. 0.2 is no nearer.
+    quad_smooth_s: float = Field(0.12, ge=0)
+    one_euro_hz: float = Field(1.0, gt=0)  # cut-off at rest, the paper's start; 2: a quarter more jitter
+    # Hz for a face's width a second. Puppets' quads are off by 1.18 % of the side at 1, 1.14 at 3, 1.16 at 10.
+    one_euro_slope: float = Field(3.0, ge=0)
     supersample: int = Field(4, ge=1, le=8)  # FFHQ's own: quads are sampled at 4x and reduced with Lanczos
     clip_bytes_max: int = Field(64 * 2**20, ge=2**20)  # of crops in one row: what the object store moves at once
     warmup_frames: int = Field(12, ge=0)  # head of a part that another part keeps: half a second, as for a segment
@@ -163,12 +244,27 @@ class Config(_Settings):
 
     generator: str = "puppet-128"  # shipped: a dataset of it is small and real; faces of real people want a larger one
     seed: int = Field(0, ge=0)  # of everything random, together with the item's id
+    # face: what is found and followed. frame: the centre square of whole frames, a track a shot; hands, landscapes, …
+    subject: Literal["face", "frame"] = "face"
     shots: ShotSettings = ShotSettings()
     faces: FaceSettings = FaceSettings()
     loss: LossSettings = LossSettings()
     inversion: InversionSettings = InversionSettings()
     scene: SceneSettings = SceneSettings()
     emotion: EmotionSettings = EmotionSettings()
+
+    @model_validator(mode="after")
+    def _only_faces_have_landmarks(self) -> Self:
+        if self.subject == "frame":
+            needs = {
+                "loss.outside_weight": (self.loss.outside_weight < 1, "1"),
+                "loss.identity_weight": (self.loss.identity_weight > 0, "0"),
+                "emotion.model": (self.emotion.model is not None, "null"),
+            }
+            for name, (asked, off) in needs.items():
+                if asked:
+                    raise ValueError(f"{name} asks for a face, and subject is frame; set {name} to {off}")
+        return self
 
     def canonical(
         self,
@@ -205,20 +301,15 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") 
     return found
 
 
-def load_config(path: str | None, overrides: dict[str, Any]) -> Config:
-    """One YAML file, then flags over it.
+def load_config(paths: str | Sequence[str] | None, overrides: dict[str, Any]) -> Config:
+    """YAML files, later ones over earlier ones, then flags over all.
 
     Takes: `overrides` as dotted names, {"inversion.method": "naive"}; None values are flags that were not given.
     Raises: WrongUse naming the file, the setting and what it may be.
     """
     settings: dict[str, Any] = {}
-    if path is not None:
-        try:
-            settings = yaml.safe_load(Path(path).read_text()) or {}
-        except (OSError, yaml.YAMLError) as err:
-            raise WrongUse(f"--config {path}: {' '.join(str(err).split())}; give a YAML file of settings") from err
-        if not isinstance(settings, dict):
-            raise WrongUse(f"--config {path}: holds a {type(settings).__name__}; write settings as `name: value`")
+    for path in [paths] if isinstance(paths, str) else paths or []:
+        settings = _laid_over(settings, _read(path))
     for name, value in overrides.items():
         if value is not None:
             *groups, last = name.split(".")
@@ -233,6 +324,25 @@ def load_config(path: str | None, overrides: dict[str, Any]) -> Config:
     except ValidationError as err:
         first = err.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise WrongUse(
-            f"setting {where} = {first.get('input')!r}: {first['msg'].lower()}; see docs/settings.md"
-        ) from err
+        what = f"setting {where} = {first.get('input')!r}" if where else "settings"  # of several groups: all of them
+        raise WrongUse(f"{what}: {first['msg'].lower()}; see docs/settings.md") from err
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        settings = yaml.safe_load(Path(path).read_text()) or {}
+    except (OSError, yaml.YAMLError) as err:
+        raise WrongUse(f"--config {path}: {' '.join(str(err).split())}; give a YAML file of settings") from err
+    if not isinstance(settings, dict):
+        raise WrongUse(f"--config {path}: holds a {type(settings).__name__}; write settings as `name: value`")
+    return settings
+
+
+def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Groups are merged, so that a file says only what it changes; of anything else the upper one counts."""
+    merged = dict(below)
+    for name, value in above.items():
+        under = below.get(name)
+        both = isinstance(under, dict) and isinstance(value, dict)
+        merged[name] = _laid_over(under, value) if both else value  # type: ignore[arg-type]
+    return merged

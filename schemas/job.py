@@ -22,6 +22,7 @@ class Job:
     """One configuration at work on one dataset."""
 
     dataset: str  # path or fsspec URL
+    dataset_as_given: str | None = None  # as the user wrote it, for commands that are named to him; None: as above
     storage_options: dict[str, str] = field(default_factory=dict, repr=False)  # may hold secrets; for films too
     config: Config
     config_id: str
@@ -29,3 +30,4 @@ class Job:
     run_id: str
     generation: int = 1  # of the dataset: `--replace` starts the next one
     device: str = "cpu"
+    decode_deadline_s: float = 60.0  # without a sign of life from a decoder; changes no row

@@ -11,7 +11,9 @@ import pyarrow as pa
 TableName = Literal["frames", "shots", "tracks", "videos"]
 TABLES: tuple[TableName, ...] = get_args(TableName)  # in the order of commit: `videos` last makes a film visible
 
-StoredName = TableName | Literal["_sources"]  # and the memory of what was read where, which no view shows
+MemoryName = Literal["_sources", "_people"]  # what was read where, and who is known: no view shows them
+MEMORIES: tuple[MemoryName, ...] = get_args(MemoryName)
+StoredName = TableName | MemoryName
 
 PARTITION_BY: dict[StoredName, list[str]] = {
     "frames": ["video_id"],
@@ -19,6 +21,7 @@ PARTITION_BY: dict[StoredName, list[str]] = {
     "tracks": [],
     "videos": [],
     "_sources": [],
+    "_people": [],
 }
 # Of rows inside a file, and what files are told apart by: a reader of one film skips the others.
 SORT_BY: dict[TableName, list[str]] = {
@@ -103,8 +106,8 @@ TRACKS = pa.schema(
         _column("acceleration", _FLOAT, null=True),
         _column("emotion", pa.int8(), null=True),  # the most probable one over the whole track
         _column("emotion_counts", pa.list_(pa.field("element", _INT, nullable=False)), null=True),
-        _column("identity", _floats(), null=True),
-        _column("person_id", _TEXT, null=True),
+        _column("identity", _floats(), null=True),  # 128 by dlib's network, mean over frames; null: nobody's face
+        _column("person_id", _TEXT, null=True),  # given after the run that committed the track; null: not yet
     ]
 )
 
@@ -120,7 +123,7 @@ FRAMES = pa.schema(
         _column("emotion", pa.int8(), null=True),
         _column("emotion_probs", _floats(), null=True),
         _column("quad", _floats()),  # 8: x, y of TL, BL, BR, TR in pixels of the upright film
-        _column("landmarks", _floats()),  # 136: x, y of the 68 iBUG points
+        _column("landmarks", _floats(), null=True),  # 136: x, y of the 68 iBUG points; null: the subject is no face
         _column("confidence", _FLOAT),  # 0: filled in
         _column("psnr", _FLOAT),
         _column("lpips", _FLOAT, null=True),
@@ -141,12 +144,23 @@ SOURCES = pa.schema(
     ]
 )
 
+PEOPLE = pa.schema(
+    [
+        _column("person_id", _TEXT),
+        _column("identity", _floats()),  # mean over the person's tracks, weighted by frames
+        _column("n_tracks", _LONG),
+        _column("n_frames", _LONG),
+        _column("seen", _LONG),  # version of this table: the largest of a person counts
+    ]
+)
+
 SCHEMAS: dict[StoredName, pa.Schema] = {
     "videos": VIDEOS,
     "shots": SHOTS,
     "tracks": TRACKS,
     "frames": FRAMES,
     "_sources": SOURCES,
+    "_people": PEOPLE,
 }
 
 

@@ -3,13 +3,16 @@
 N frames in a video, T frames in a segment, its warm-up included.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Decoder = Literal["decord", "pyav"]
+# What keeps a film from being read to the end that it claims: its bytes end, a frame does not decode, or the list of
+# its frames breaks off.
+DamageType = Literal["EndsEarly", "DamagedFrame", "DamagedIndex"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)  # eq=False: comparing arrays has no single answer
@@ -29,6 +32,10 @@ class Video:
     height: int
     decoder: Decoder  # decord gets this film right, or only PyAV does; the source may use PyAV for both, bits are equal
     pts_us: NDArray[np.int64]  # (N,) from the container, in presentation order, 0 = the first frame
+    promised_s: float | None = None  # the length in the film's header; None: it names none
+    # Of a film that is not whole: one line without the uri, for its reader. `pts_us` are those of the frames before it.
+    damage: str | None = None
+    damage_type: DamageType | None = None
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
@@ -47,6 +54,12 @@ class Video:
             return 0.0
         span_us = int(self.pts_us[-1] - self.pts_us[0])
         return span_us / 1e6 + (1 / self.fps if self.fps > 0 else 0.0)
+
+    def first(self, n_frames: int) -> "Video":
+        """The film as if it ended there."""
+        pts_us = self.pts_us[:n_frames]
+        fps = (n_frames - 1) * 1e6 / int(pts_us[-1] - pts_us[0]) if n_frames > 1 else self.fps
+        return replace(self, pts_us=pts_us, fps=fps)
 
     def __repr__(self) -> str:
         return f"Video({self.uri}, {self.n_frames} frames, {self.width}x{self.height}, {self.codec})"

@@ -38,8 +38,9 @@ def face_track(
     warmup_frames: int = 0,
     x: float = 100.0,
     emotion: int | None = None,
+    identity: float | None = None,
 ) -> FaceTrack:
-    """A face 60 pixels wide at `x`. The warm-up frames come before `first_frame`."""
+    """A face 60 pixels wide at `x`. The warm-up frames come before `first_frame`. All numbers of its identity equal."""
     frame_index = np.arange(first_frame - warmup_frames, first_frame + n_frames, dtype=np.int32)
     n = len(frame_index)
     points_682 = np.stack([np.linspace(x, x + 60, 68), np.linspace(50, 110, 68)], -1).astype(np.float32)
@@ -53,6 +54,7 @@ def face_track(
         confidence=np.ones(n, np.float32),
         warmup_frames=warmup_frames,
         emotion_probs_T7=None if emotion is None else np.repeat(np.eye(7, dtype=np.float32)[emotion][None], n, 0),
+        identity_128=None if identity is None else np.full(128, identity, np.float32),
     )
 
 

@@ -68,6 +68,23 @@ def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def noisy_32(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A generator whose noise maps count: they are found by Adam, whose steps are as large as one asks."""
+    import torch
+
+    from operators.stylegan.checkpoint import save_generator
+    from operators.stylegan.random_weights import random_generator
+
+    generator = random_generator(32, seed=0, channel_base=64, channel_max=8)
+    with torch.no_grad():
+        for conv in generator.synthesis.convs:
+            conv.noise_strength.fill_(0.2)
+    path = tmp_path_factory.mktemp("generator") / "noisy.safetensors"
+    save_generator(generator, str(path))
+    return str(path)
+
+
+@pytest.fixture(scope="session")
 def undisturbed(movie: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_undisturbed([movie], tmp_path_factory.mktemp("undisturbed") / "dataset")
 

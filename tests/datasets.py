@@ -33,6 +33,7 @@ class KnownTrack:
     emotions: tuple[int, ...] = ()  # of each frame, where they change; `emotion` is then the track's
     psnr: float = 30.0
     person_id: str | None = None
+    identity: NDArray[np.float32] | None = None  # (128,)
     face_px: float = 100.0
     w_TLD: NDArray[np.float32] | None = None  # (n_frames, num_ws, w_dim); None: every value is the frame's number
 
@@ -144,7 +145,7 @@ def _tracks(film: KnownFilm, job: Job) -> pa.Table:
         row |= dict(first_frame=int(frame_index[0]), n_frames=len(frame_index), gaps=len(track.filled))
         row |= dict(start_us=int(frame_index[0]) * FRAME_US, end_us=int(frame_index[-1]) * FRAME_US)
         row |= dict(method="sequential", generator_id=job.generator.generator_id, psnr=track.psnr, flicker=0.9)
-        row |= dict(emotion=track.emotion, person_id=track.person_id)
+        row |= dict(emotion=track.emotion, identity=track.identity, person_id=track.person_id)
         rows.append(row)
     return pa.Table.from_pylist(rows, schema=TRACKS)
 

@@ -80,7 +80,8 @@ def rows(dataset: Path | Dataset) -> dict[str, pa.Table]:
         table = opened.table(name)
         keys = [(key, "ascending") for key in ("video_id", "shot_index", "track_id", "frame_index")]
         table = table.sort_by([key for key in keys if key[0] in table.column_names])
-        found[name] = table.drop_columns([c for c in ("run_id", "committed_at") if c in table.column_names])
+        by_nature = ("run_id", "committed_at", "person_id")  # a person is named after a track of the first run
+        found[name] = table.drop_columns([column for column in by_nature if column in table.column_names])
     return found
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -26,6 +27,7 @@ ALPS, BEACH, CUT = "c0ffee" * 5 + "00", "beac" * 8, "dead" * 8
 SMILE, SHORT, FAR, WARMS_UP = (f"{ALPS}-{shot:05d}-{number:03d}" for shot, number in ((0, 0), (1, 0), (1, 1), (2, 0)))
 STILL, SAD = (f"{BEACH}-{shot:05d}-000" for shot in (0, 1))
 HAPPY, SADNESS, NEUTRAL = 3, 4, 6
+ANNA, BEN = np.eye(128, dtype=np.float32)[:2]
 
 # 25 frames a second, frames of 360 px: a close face is larger than 180. Every number of w is the frame's number.
 FILMS = [
@@ -33,9 +35,16 @@ FILMS = [
         video_id=ALPS,
         uri="alps.mp4",
         tracks=[
-            KnownTrack(n_frames=60, emotion=HAPPY, face_px=200, psnr=31, person_id="anna"),
+            KnownTrack(n_frames=60, emotion=HAPPY, face_px=200, psnr=31, person_id="anna", identity=ANNA),
             KnownTrack(
-                n_frames=40, first_frame=100, shot_index=1, emotion=HAPPY, face_px=200, psnr=25, person_id="anna"
+                n_frames=40,
+                first_frame=100,
+                shot_index=1,
+                emotion=HAPPY,
+                face_px=200,
+                psnr=25,
+                person_id="anna",
+                identity=ANNA * np.float32(0.7),
             ),
             KnownTrack(
                 n_frames=60, first_frame=100, shot_index=1, emotion=HAPPY, psnr=33, person_id="ben", filled=(30, 31)
@@ -56,7 +65,7 @@ FILMS = [
         video_id=BEACH,
         uri="beach.mp4",
         tracks=[
-            KnownTrack(n_frames=30, face_px=50, psnr=21, person_id="ben", missing=(12,)),
+            KnownTrack(n_frames=30, face_px=50, psnr=21, person_id="ben", missing=(12,), identity=BEN),
             KnownTrack(n_frames=26, first_frame=50, shot_index=1, emotion=SADNESS, psnr=27.5),
         ],
     ),
@@ -75,6 +84,7 @@ MEAN_NEUTRAL = (20 * 209.5 + 30 * 14.5 - 12) / 49
 ROWS: dict[str, list[tuple[Any, ...]]] = {
     "Happy close-ups of at least two seconds": [("alps.mp4", SMILE, 0.0, 2.36), ("alps.mp4", WARMS_UP, 8.8, 11.16)],
     "Every shot of one person": [("alps.mp4", 0, 0.0, 2.4), ("alps.mp4", 1, 4.0, 6.4), ("alps.mp4", 2, 8.0, 11.2)],
+    "Who looks like one person": [(SMILE, "anna", 0.0), (SHORT, "anna", 0.3), (STILL, "ben", 1.41)],
     "The least well inverted tracks": [
         ("beach.mp4", STILL, 29, 21.0),
         ("alps.mp4", SHORT, 40, 25.0),

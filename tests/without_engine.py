@@ -5,12 +5,11 @@ from typing import Any
 
 from operators.video.video_id import video_id_of
 from pipeline.create_tables import open_or_create
-from pipeline.rows import pack, unpack
-from pipeline.stages import CutVideo, FindFaces, InvertAndStage
+from pipeline.replay import work_here
 from schemas.config import config_id, load_config
 from schemas.generators import describe_generator
 from schemas.job import Input, Job
-from schemas.outcomes import ErrorRow, Note, Postponed, Receipt
+from schemas.outcomes import ErrorRow, Postponed, Receipt
 
 QUICK = {
     "inversion.first_steps": 2,
@@ -36,9 +35,4 @@ def input_of(path: Path) -> Input:
 
 
 def work_without_engine(film: Input, job: Job) -> list[Receipt | Postponed | ErrorRow]:
-    cut, find, invert = CutVideo(job), FindFaces(job), InvertAndStage(job)
-    with cut.frames, find.frames:
-        blocks = [
-            receipt for segment in cut(pack(film.video_id, film)) for clip in find(segment) for receipt in invert(clip)
-        ]
-    return [row for block in blocks for row in unpack(block) if not isinstance(row, Note)]
+    return [row for row in work_here(film, job) if isinstance(row, Receipt | Postponed | ErrorRow)]

@@ -55,7 +55,7 @@ class OnnxEmotion:
     def __call__(self, clip: TrackClip) -> TrackClip:
         """Takes a clip with or without probabilities; gives it with those of this network."""
         track = clip.track
-        landmarks_T682 = into_crop(track.landmarks_T682, track.quad_T42, clip.crop_px)
+        landmarks_T682 = into_crop(track.face_points, track.quad_T42, clip.crop_px)
         boxes_T4 = face_squares(landmarks_T682, margin=self.manifest.crop_margin)
         probs_T7 = np.empty((track.n_frames, N_EMOTIONS), np.float32)
         for start in range(0, track.n_frames, FRAMES_PER_PASS):

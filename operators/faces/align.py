@@ -19,15 +19,22 @@ LANCZOS_REACH = 3  # pixels of the reduced picture on either side
 
 
 def align_crop(
-    rgb_HWC: NDArray[np.uint8], quad_42: NDArray[np.float32], *, crop_px: int, supersample: int
+    rgb_HWC: NDArray[np.uint8],
+    quad_42: NDArray[np.float32],
+    *,
+    crop_px: int,
+    supersample: int,
+    soft_border: bool = True,
 ) -> NDArray[np.uint8]:
     """One aligned crop.
 
     Takes: (H, W, 3) uint8 RGB; `quad_42` in pixels of that frame, over its border at will; `supersample`: FFHQ samples
-    at 4096 for crops of 1024, which is 4. Gives: (crop_px, crop_px, 3) uint8.
+    at 4096 for crops of 1024, which is 4; `soft_border`: mirrored pixels where the quad leaves the frame, and a blur
+    that begins a tenth of its side before. False is for quads that lie in the frame: all of it stays sharp.
+    Gives: (crop_px, crop_px, 3) uint8.
     """
     part, part_quad_42, side = _reduced_part(rgb_HWC, quad_42.astype(np.float64), crop_px)
-    picture, picture_quad_42 = _padded(part, part_quad_42, side)
+    picture, picture_quad_42 = _padded(part, part_quad_42, side) if soft_border else (part, part_quad_42)
     wide_px = supersample * crop_px
     corners = [
         float(v) for v in (picture_quad_42 + 0.5).ravel()

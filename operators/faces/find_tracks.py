@@ -3,34 +3,22 @@
 T frames of a track, R crop side in pixels, 68 landmarks and 4 corners of 2 coordinates.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
-
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.faces.align import align_crop
-from operators.faces.face import Face, FaceFinder
+from operators.faces.face import FaceFinder
+from operators.faces.filled_tracks import LinkedTrack, filled_tracks
+from operators.faces.identity import IdentityReader
 from operators.faces.parts import cut_into_parts
-from operators.faces.quad import quads_from_landmarks
-from operators.faces.smoothing import smooth_along_time
-from operators.faces.tracking import LinkedTrack, link_faces
-from schemas.clips import FaceTrack, PartKey, SegmentTracks, TrackClip
+from operators.faces.quad import quads_from_landmarks, steady_quads
+from operators.faces.see_faces import SeeFaces, Seen
+from operators.faces.smoothing import one_euro, smooth_along_time
+from operators.faces.tracking import link_faces
+from operators.video.segment_frames import Read, checked_frames
+from schemas.clips import NOTHING_DROPPED, Dropped, FaceTrack, PartKey, SegmentTracks, TrackClip
 from schemas.config import FaceSettings
-from schemas.errors import BadInput
-from schemas.video import Frame, Segment, Shot
-
-Read = Callable[[], Iterable[Frame]]
-"""Gives a segment's frames, decode_first to decode_first + decode_n, in order. May be called twice."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Seen:
-    """What the first pass knows of the segment: `faces[i]` and `pts_us[i]` belong to frame decode_first + i."""
-
-    faces: list[list[Face]]
-    pts_us: NDArray[np.int64]
+from schemas.video import Segment, Shot
 
 
 class FindTracks:
@@ -45,8 +33,10 @@ class FindTracks:
     Not promised: that a face keeps its track_index from one segment of a long shot to the next.
     """
 
-    def __init__(self, finder: FaceFinder, settings: FaceSettings, *, crop_px: int):
-        self.finder = finder
+    def __init__(
+        self, finder: FaceFinder, settings: FaceSettings, *, crop_px: int, identity: IdentityReader | None = None
+    ):
+        self.see = SeeFaces(finder, settings, identity)
         self.settings = settings
         self.crop_px = crop_px
         self.frames_max = settings.clip_bytes_max // (crop_px * crop_px * 3)
@@ -58,44 +48,42 @@ class FindTracks:
 
     def __call__(self, segment: Segment, read: Read) -> SegmentTracks:
         """Takes: `read`, which gives the segment's frames in order and is called at most twice."""
-        seen = self._find(segment, read)
-        tracks = [track for shot in segment.shots for track in self._follow(segment, shot, seen)]
-        if not tracks:
-            return SegmentTracks(clips=[])
-        return SegmentTracks(clips=self._cut_crops(segment, read, tracks))
+        seen = self.see(segment, checked_frames(segment, read))
+        tracks: list[FaceTrack] = []
+        dropped = NOTHING_DROPPED
+        for shot in segment.shots:
+            of_shot, dropped_in_shot = self._follow(segment, shot, seen)
+            tracks += of_shot
+            dropped += dropped_in_shot
+        return SegmentTracks(clips=self._cut_crops(segment, read, tracks) if tracks else [], dropped=dropped)
 
-    def _find(self, segment: Segment, read: Read) -> _Seen:
-        faces: list[list[Face]] = []
-        pts_us: list[int] = []
-        frames = _checked(segment, read)
-        while batch := list(islice(frames, self.finder.frames_per_batch)):
-            faces += self.finder([frame.rgb_HWC for frame in batch])
-            pts_us += [frame.pts_us for frame in batch]
-        return _Seen(faces=faces, pts_us=np.array(pts_us, np.int64))
-
-    def _follow(self, segment: Segment, shot: Shot, seen: _Seen) -> list[FaceTrack]:
+    def _follow(self, segment: Segment, shot: Shot, seen: Seen) -> tuple[list[FaceTrack], Dropped]:
         offset = segment.decode_first
         first = max(shot.first_frame, offset)
         end = min(shot.end_frame, offset + segment.decode_n)
-        linked = link_faces(
-            seen.faces[first - offset : end - offset],
-            seen.pts_us[first - offset : end - offset],
+        pts_us = seen.pts_us[first - offset : end - offset]
+        linked = link_faces(seen.sightings[first - offset : end - offset], pts_us, max_gap_s=self.settings.max_gap_s)
+        tracks, dropped = filled_tracks(
+            linked,
+            pts_us,
+            self.settings,
             first_frame=first,
-            max_gap_s=self.settings.max_gap_s,
-            min_track_s=self.settings.min_track_s,
+            answers_for=range(segment.first_frame, segment.end_frame),
             open_end=end < shot.end_frame,
         )
-        kept = [t for t in linked if t.end_frame > segment.first_frame and t.first_frame < segment.end_frame]
-        return [
+        kept = [t for t in tracks if t.end_frame > segment.first_frame and t.first_frame < segment.end_frame]
+        parts = [
             part
             for track_index, track in enumerate(kept)
             for part in self._in_parts(segment, (shot.shot_index, track_index), track)
         ]
+        return parts, dropped
 
     def _in_parts(self, segment: Segment, shot_and_track: tuple[int, int], track: LinkedTrack) -> list[FaceTrack]:
         shot_index, track_index = shot_and_track
-        landmarks_T682 = smooth_along_time(track.landmarks_T682, track.pts_us, self.settings.smooth_s)
-        quad_T42 = quads_from_landmarks(landmarks_T682)
+        landmarks_T682 = self._smoothed(track)
+        quads_T42 = quads_from_landmarks(landmarks_T682)
+        quad_T42 = steady_quads(quads_T42, track.pts_us, self.settings.quad_smooth_s)
         parts = cut_into_parts(
             first=track.first_frame,
             kept_from=segment.first_frame,
@@ -121,15 +109,29 @@ class FindTracks:
                     landmarks_T682=landmarks_T682[here],
                     quad_T42=quad_T42[here],
                     confidence=track.confidence_T[here],
+                    identity_128=track.identity_128,
                     warmup_frames=part.start - part.head,
                 )
             )
         return face_tracks
 
+    def _smoothed(self, track: LinkedTrack) -> NDArray[np.float32]:
+        settings, points_T682 = self.settings, track.landmarks_T682
+        if settings.smoothing == "gaussian":
+            return smooth_along_time(points_T682, track.pts_us, settings.smooth_s)
+        width_px = float(np.median(np.ptp(points_T682[..., 0], axis=1)))
+        return one_euro(
+            points_T682,
+            track.pts_us,
+            rest_hz=settings.one_euro_hz,
+            slope=settings.one_euro_slope,
+            unit_px=max(width_px, 1.0),
+        )
+
     def _cut_crops(self, segment: Segment, read: Read, tracks: list[FaceTrack]) -> list[TrackClip]:
         side = self.crop_px
         crops = [np.empty((track.n_frames, side, side, 3), np.uint8) for track in tracks]
-        for frame in _checked(segment, read):
+        for frame in checked_frames(segment, read):
             for track, crops_TRRC in zip(tracks, crops, strict=True):
                 t = frame.frame_index - int(track.frame_index[0])
                 if 0 <= t < track.n_frames:
@@ -137,20 +139,3 @@ class FindTracks:
                         frame.rgb_HWC, track.quad_T42[t], crop_px=side, supersample=self.settings.supersample
                     )
         return [TrackClip(track=track, crops_TRRC=crops_TRRC) for track, crops_TRRC in zip(tracks, crops, strict=True)]
-
-
-def _checked(segment: Segment, read: Read) -> Iterator[Frame]:
-    """The frames, each where it belongs: a frame lost here would show as noise in a crop or shift a whole track."""
-    n = 0
-    for frame in read():
-        if frame.frame_index != segment.decode_first + n or n >= segment.decode_n:
-            break
-        yield frame
-        n += 1
-    else:
-        if n == segment.decode_n:
-            return
-    raise BadInput(
-        f"{segment.video.uri}: segment {segment.segment_index} gave {n} of its {segment.decode_n} frames from "
-        f"{segment.decode_first} on, in order; the file may have changed since it was probed: run the job again"
-    )

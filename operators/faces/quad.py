@@ -8,6 +8,8 @@ Source: Karras, Laine, Aila 2019, arXiv:1812.04948, as computed by NVlabs/ffhq-d
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.faces.smoothing import smooth_along_time
+
 
 def quads_from_landmarks(landmarks_T682: NDArray[np.float32]) -> NDArray[np.float32]:
     """(T, 68, 2) landmarks in iBUG order -> (T, 4, 2) corners TL, BL, BR, TR, both in pixels of the frame.
@@ -26,9 +28,19 @@ def quads_from_landmarks(landmarks_T682: NDArray[np.float32]) -> NDArray[np.floa
     # side = max(4.0 |eye to eye|, 3.6 |eye to mouth|): appendix C; x is half a side
     half = np.maximum(2.0 * _length(eye_to_eye), 1.8 * _length(eye_to_mouth))
     x *= half / _length(x)
-    y = _turned(x, clockwise=True)
-    centre = eyes + 0.1 * eye_to_mouth  # a little below the eyes: as much hair as chin
-    return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y], axis=1).astype(np.float32)
+    return _squares(eyes + 0.1 * eye_to_mouth, x)  # a little below the eyes: as much hair as chin
+
+
+def steady_quads(quad_T42: NDArray[np.float32], pts_us: NDArray[np.int64], sigma_s: float) -> NDArray[np.float32]:
+    """The quads of a track with size and direction smoothed by a Gaussian; their centres stay.
+
+    A head moves faster than it grows or tilts, and an error of either is largest in the corners. After STIT (Tzaban et
+    al. 2022, arXiv:2201.08361, utils/alignment.py: 1 frame for the centre, 3 for the sides), in seconds.
+    """
+    centre_T2 = quad_T42.mean(axis=1, dtype=np.float64)
+    half_T2 = ((quad_T42[:, 3] - quad_T42[:, 0]) / 2).astype(np.float32)
+    x_T2 = smooth_along_time(half_T2, pts_us, sigma_s)
+    return _squares(centre_T2, x_T2.astype(np.float64))
 
 
 def into_crop(points_T2: NDArray[np.float32], quad_T42: NDArray[np.float32], crop_px: int) -> NDArray[np.float32]:
@@ -44,6 +56,12 @@ def into_crop(points_T2: NDArray[np.float32], quad_T42: NDArray[np.float32], cro
     away = points_T2 - corner
     shares = np.stack([(away * side).sum(-1) / (side * side).sum(-1) for side in (right, down)], axis=-1)
     return (shares * crop_px - 0.5).astype(np.float32)
+
+
+def _squares(centre: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float32]:
+    """From their centres and half of their upper sides, both (T, 2)."""
+    y = _turned(x, clockwise=True)
+    return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y], axis=1).astype(np.float32)
 
 
 def _turned(vectors_T2: NDArray[np.float64], *, clockwise: bool) -> NDArray[np.float64]:

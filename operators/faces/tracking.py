@@ -1,140 +1,159 @@
-"""Link the faces of the frames of one shot into tracks.
+"""Link the faces of the frames of one shot: who is who, from frame to frame.
 
-T frames of the shot, D detections in a frame, 68 landmarks of 2 coordinates.
+T frames of the shot, 68 landmarks of 2 coordinates, 128 numbers of an identity.
+
+First by motion, from a frame to the next, where nobody else could be meant: that gives pieces. Then pieces that end
+where others begin are joined, across gaps and crossings: by motion, and by who the face is.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from operators.faces.face import N_LANDMARKS, Face
-from operators.faces.suppress import overlap
+from operators.faces.nearness import DISTANCE_MAX, FORBIDDEN, centre, nearness
+from operators.faces.sighting import Sighting, landmark_box
 
-DISTANCE_MAX = 0.6  # of the face's side, from where it is expected; a head crosses no more between two frames
 SPEED_S = 0.2  # a head keeps its speed about so long: over this much it is measured, and so far it is carried on
-SIDES_MAX = 1.8  # ratio of the sides; the detector's own steps are 1.2, so two of them are allowed
-FORBIDDEN = 1e6  # a pair that may not be linked; finite, because the assignment needs every cost
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class LinkedTrack:
-    """One face through consecutive frames of one shot, raw: not yet smoothed."""
-
-    first_frame: int
-    pts_us: NDArray[np.int64]  # (T,)
-    landmarks_T682: NDArray[np.float32]
-    confidence_T: NDArray[np.float32]  # the finder's score; 0 where the face was filled in
-
-    @property
-    def end_frame(self) -> int:
-        """The first frame that is no longer in the track."""
-        return self.first_frame + len(self.pts_us)
+UNCLEAR = 0.5  # difference of nearness below which either of two faces may be meant: they overlap by three quarters
+# Distances of identities (operators/faces/identity.py). Eight frames apart one speaking face differs by 0.2 and
+# at most by 0.42 (seven clips); three men who look alike differ by 0.41 to 0.6, other strangers by 0.55 to 1.
+STRANGER = 0.5  # from here on two pieces are never joined
+FRIEND = 0.4  # below, a face may be farther from where it was expected
+FRIEND_DISTANCE_MAX = 1.5  # of the face's side: a head that was hidden may have stopped or turned round meanwhile
+NEAREST = 4  # identities of a piece that count for a join, those next to it: farther ones have other light and pose
+LIGHTEST = 0.01  # weight of an identity whose score is below it: scores of dlib may be negative
 
 
 @dataclass(eq=False)
-class _Open:
-    """A track that may still grow: where the face was seen, and when."""
+class Piece:
+    """Sightings of one face, in frames counted from the shot's first; joined pieces have gaps."""
 
-    seen: list[int] = field(default_factory=list)
-    faces: list[Face] = field(default_factory=list)
+    seen: list[int]
+    sightings: list[Sighting]
 
-    def expected_box(self, pts_us: NDArray[np.int64], i: int) -> NDArray[np.float64]:
-        """Moved on at the speed of the last sightings; its size stays."""
-        box = landmark_box(self.faces[-1].landmarks_682)
-        last_us = int(pts_us[self.seen[-1]])
-        since = next(k for k, j in enumerate(self.seen) if last_us - pts_us[j] <= SPEED_S * 1e6)
-        if (taken_us := last_us - int(pts_us[self.seen[since]])) == 0:
-            return box
-        moved = _centre(box) - _centre(landmark_box(self.faces[since].landmarks_682))
-        return box + np.tile(moved * min(int(pts_us[i]) - last_us, SPEED_S * 1e6) / taken_us, 2)
+    def box(self, k: int) -> NDArray[np.float64]:
+        return landmark_box(self.sightings[k].face.landmarks_682)
+
+    def identity(self, *, last: bool) -> NDArray[np.float64] | None:
+        """Who it is at its end or at its beginning: the mean of up to NEAREST, each as heavy as its score.
+
+        A face that is half hidden is found with a small score, and resembles others more than itself.
+        """
+        known = [s for s in self.sightings if s.identity_128 is not None]
+        near = known[-NEAREST:] if last else known[:NEAREST]
+        if not near:
+            return None
+        weights = [max(s.face.score, LIGHTEST) for s in near]
+        mean_128: NDArray[np.float64] = np.average([s.identity_128 for s in near], axis=0, weights=weights)
+        return mean_128
 
 
-def link_faces(
-    faces: Sequence[Sequence[Face]],
-    pts_us: NDArray[np.int64],
-    *,
-    first_frame: int,
-    max_gap_s: float,
-    min_track_s: float,
-    open_end: bool = False,
-) -> list[LinkedTrack]:
-    """Tracks of one shot, ordered by first frame, then from left to right.
+def link_faces(sightings: Sequence[Sequence[Sighting]], pts_us: NDArray[np.int64], *, max_gap_s: float) -> list[Piece]:
+    """The faces of one shot, each with all frames in which it was seen, by first frame and then from left to right.
 
-    Takes: the faces and `pts_us` (T,) of consecutive frames from `first_frame` on; `open_end`: the shot goes on behind
-    the last of them, so a track that reaches it is kept however short it is. Gives: tracks without holes; a face unseen
-    for up to `max_gap_s` is interpolated in time and marked by confidence 0, a longer gap ends the track; a track that
-    lasts less than `min_track_s` is dropped. Not promised: that two people who cross each other keep their tracks.
+    Takes: the sightings and `pts_us` (T,) of consecutive frames. Gives: every sighting once. A face that was not seen
+    for more than `max_gap_s` is another one from there on, and so is one whose identity differs by STRANGER.
+    Not promised: that two who cross keep their tracks where their identities were not sampled, or lie closer than
+    pictures of one person do.
     """
-    done: list[_Open] = []
-    open_tracks: list[_Open] = []
-    for i, found in enumerate(faces):
-        lost = [t for t in open_tracks if pts_us[i] - pts_us[t.seen[-1]] > max_gap_s * 1e6]
-        done += lost
-        open_tracks = [t for t in open_tracks if t not in lost]
-        taken = _assign([t.expected_box(pts_us, i) for t in open_tracks], found)
-        for j, face in enumerate(found):
-            if j not in taken:
-                open_tracks.append(_Open())
-            track = open_tracks[taken.get(j, -1)]
-            track.seen.append(i)
-            track.faces.append(face)
-    kept = [
-        t
-        for t in done + open_tracks
-        if _lasts_us(t, pts_us) >= min_track_s * 1e6 or (open_end and t.seen[-1] == len(pts_us) - 1)
-    ]
-    tracks = [_filled(t, pts_us, first_frame) for t in kept]
-    return sorted(tracks, key=lambda t: (t.first_frame, float(t.landmarks_T682[0, :, 0].mean())))
+    pieces = _joined(_clear_pieces(sightings, pts_us), pts_us, max_gap_us=round(max_gap_s * 1e6))
+    return sorted(pieces, key=lambda p: (p.seen[0], float(p.sightings[0].face.landmarks_682[:, 0].mean())))
 
 
-def landmark_box(landmarks_682: NDArray[np.float32]) -> NDArray[np.float64]:
-    """x0, y0, x1, y1 of the landmarks: steadier than the detector's box, which moves in steps of its grid."""
-    return np.concatenate([landmarks_682.min(axis=0), landmarks_682.max(axis=0)]).astype(np.float64)
+def _clear_pieces(sightings: Sequence[Sequence[Sighting]], pts_us: NDArray[np.int64]) -> list[Piece]:
+    """Runs of consecutive frames, each step of which is clear."""
+    done: list[Piece] = []
+    growing: list[Piece] = []
+    for i, found in enumerate(sightings):
+        continued = _clear_steps([_expected(piece, pts_us, int(pts_us[i])) for piece in growing], found)
+        done += [piece for t, piece in enumerate(growing) if t not in continued.values()]
+        new = []
+        for j, sighting in enumerate(found):
+            piece = growing[continued[j]] if j in continued else Piece(seen=[], sightings=[])
+            piece.seen.append(i)
+            piece.sightings.append(sighting)
+            new.append(piece)
+        growing = new
+    return done + growing
 
 
-def _assign(expected: list[NDArray[np.float64]], found: Sequence[Face]) -> dict[int, int]:
-    """For each detection that continues a track, that track's index. The sum of the costs is the smallest possible."""
+def _clear_steps(expected: list[NDArray[np.float64]], found: Sequence[Sighting]) -> dict[int, int]:
+    """For each detection that continues a piece beyond doubt, that piece's index."""
     if not expected or not found:
         return {}
-    boxes = [landmark_box(face.landmarks_682) for face in found]
-    cost = np.array([[_cost(a, b) for b in boxes] for a in expected])
-    pairs = zip(*linear_sum_assignment(cost), strict=True)
-    return {int(j): int(t) for t, j in pairs if cost[t, j] < FORBIDDEN}
+    boxes = [landmark_box(sighting.face.landmarks_682) for sighting in found]
+    cost = np.array([[nearness(a, b) for b in boxes] for a in expected])
+    clear = {}
+    for t, j in zip(*linear_sum_assignment(cost), strict=True):
+        others = np.concatenate([np.delete(cost[t], j), np.delete(cost[:, j], t)])
+        if cost[t, j] < FORBIDDEN and others.min(initial=FORBIDDEN) - cost[t, j] >= UNCLEAR:
+            clear[int(j)] = int(t)
+    return clear
 
 
-def _cost(expected: NDArray[np.float64], box: NDArray[np.float64]) -> float:
-    side_a, side_b = (float((b[2:] - b[:2]).mean()) for b in (expected, box))
-    distance = float(np.linalg.norm(_centre(expected) - _centre(box))) / ((side_a + side_b) / 2)
-    if distance > DISTANCE_MAX or max(side_a, side_b) > SIDES_MAX * min(side_a, side_b):
+def _expected(piece: Piece, pts_us: NDArray[np.int64], at_us: int) -> NDArray[np.float64]:
+    """The last box moved on, at the speed of the last sightings, for SPEED_S at most; its size stays."""
+    last_us = int(pts_us[piece.seen[-1]])
+    since = next(k for k, i in enumerate(piece.seen) if last_us - pts_us[i] <= SPEED_S * 1e6)
+    return _moved(piece.box(-1), piece.box(since), last_us - int(pts_us[piece.seen[since]]), at_us - last_us)
+
+
+def _was_expected(piece: Piece, pts_us: NDArray[np.int64], at_us: int) -> NDArray[np.float64]:
+    """The first box moved back: where a piece that begins came from."""
+    first_us = int(pts_us[piece.seen[0]])
+    until = next(k for k in reversed(range(len(piece.seen))) if pts_us[piece.seen[k]] - first_us <= SPEED_S * 1e6)
+    return _moved(piece.box(0), piece.box(until), int(pts_us[piece.seen[until]]) - first_us, first_us - at_us)
+
+
+def _moved(box_4: NDArray[np.float64], other_4: NDArray[np.float64], taken_us: int, for_us: int) -> NDArray[np.float64]:
+    if taken_us == 0:
+        return box_4
+    return box_4 + np.tile((centre(box_4) - centre(other_4)) * min(for_us, round(SPEED_S * 1e6)) / taken_us, 2)
+
+
+def _joined(pieces: list[Piece], pts_us: NDArray[np.int64], *, max_gap_us: int) -> list[Piece]:
+    """The surest join first; what a piece was joined to counts in the next one, so that nobody joins two strangers."""
+    pieces = sorted(pieces, key=lambda p: p.seen[0])
+    starts_us = [int(pts_us[piece.seen[0]]) for piece in pieces]
+    wishes = []
+    for a, first in enumerate(pieces):
+        end_us = int(pts_us[first.seen[-1]])
+        for b in range(bisect_right(starts_us, end_us), bisect_right(starts_us, end_us + max_gap_us)):
+            if (cost := _cost(first, pieces[b], pts_us, max_gap_us)) < FORBIDDEN:
+                wishes.append((cost, a, b))
+    chain_of = list(range(len(pieces)))  # the chain that a piece is in, named after its first piece
+    chains = dict(enumerate(pieces))
+    ends, starts = set(chains), set(chains)  # pieces that nothing follows yet, and pieces that follow nothing yet
+    for _, a, b in sorted(wishes):
+        first = chains[chain_of[a]]
+        if a in ends and b in starts and not _unlike(first, chains[b]) >= STRANGER:
+            then = chains.pop(b)
+            chains[chain_of[a]] = Piece(seen=first.seen + then.seen, sightings=first.sightings + then.sightings)
+            chain_of = [chain_of[a] if chain == b else chain for chain in chain_of]
+            ends.discard(a)
+            starts.discard(b)
+    return list(chains.values())
+
+
+def _cost(first: Piece, then: Piece, pts_us: NDArray[np.int64], max_gap_us: int) -> float:
+    """Of joining them: how far apart they are half way, how long nothing was seen, and how unlike they are."""
+    unlike = _unlike(first, then)
+    if unlike >= STRANGER:
         return FORBIDDEN
-    return 1 - overlap(expected, box)[0] + distance
+    end_us, start_us = int(pts_us[first.seen[-1]]), int(pts_us[then.seen[0]])
+    half_us = (end_us + start_us) // 2
+    reach = FRIEND_DISTANCE_MAX if unlike < FRIEND else DISTANCE_MAX
+    near = nearness(_expected(first, pts_us, half_us), _was_expected(then, pts_us, half_us), distance_max=reach)
+    return near + (start_us - end_us) / max_gap_us + 2 * (unlike if np.isfinite(unlike) else STRANGER)
 
 
-def _centre(box: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (box[:2] + box[2:]) / 2
-
-
-def _filled(track: _Open, pts_us: NDArray[np.int64], first_frame: int) -> LinkedTrack:
-    first, end = track.seen[0], track.seen[-1] + 1
-    seen_N136 = np.stack([face.landmarks_682.ravel() for face in track.faces])
-    filled = [np.interp(pts_us[first:end], pts_us[track.seen], column) for column in seen_N136.T]
-    confidence = np.zeros(end - first, np.float32)
-    confidence[np.array(track.seen) - first] = [face.score for face in track.faces]
-    return LinkedTrack(
-        first_frame=first_frame + first,
-        pts_us=pts_us[first:end],
-        landmarks_T682=np.stack(filled, axis=1).reshape(-1, N_LANDMARKS, 2).astype(np.float32),
-        confidence_T=confidence,
-    )
-
-
-def _lasts_us(track: _Open, pts_us: NDArray[np.int64]) -> int:
-    """Until the next frame is shown; the shot's last frame lasts as long as the one before it."""
-    first, end = track.seen[0], track.seen[-1] + 1
-    if end < len(pts_us):
-        return int(pts_us[end] - pts_us[first])
-    last_us = pts_us[-1] - pts_us[-2] if len(pts_us) > 1 else 0
-    return int(pts_us[-1] - pts_us[first] + last_us)
+def _unlike(first: Piece, then: Piece) -> float:
+    """Distance of their identities where they meet; nan, which is neither above nor below anything: not known."""
+    before, behind = first.identity(last=True), then.identity(last=False)
+    if before is None or behind is None:
+        return float("nan")
+    return float(np.linalg.norm(before - behind))

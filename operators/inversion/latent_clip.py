@@ -46,7 +46,7 @@ def clip_targets(clip: TrackClip, frames: slice | NDArray[np.intp], tools: Inver
     landmarks_N682 = None
     if tools.loss.needs_landmarks:
         track = clip.track
-        landmarks_N682 = into_crop(track.landmarks_T682[frames], track.quad_T42[frames], clip.crop_px)
+        landmarks_N682 = into_crop(track.face_points[frames], track.quad_T42[frames], clip.crop_px)
     return tools.loss.targets(target_pictures(clip.crops_TRRC[frames], tools.device), landmarks_N682)
 
 

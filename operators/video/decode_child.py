@@ -1,20 +1,31 @@
 """The process that decodes: `python -m operators.video.decode_child RING_FD`, started by FrameSource.
 
-A decoder may hang, crash or swallow the machine's memory; here it can be killed. Lines of JSON come in on stdin:
-a request (`read`, `path`, ...) or `taken`, which gives `n` slots of the ring back. Lines go out on stdout: `slot` for
-a picture that lies in the ring, `end` when there are no more, with the reason if there should have been.
-Each line carries the number of the read it belongs to; a new request ends the one before.
+A decoder may hang, crash or swallow the machine's memory; here it can be killed. It never chooses: the parent says what
+to do, with which decoder, and what next. Lines of JSON come in on stdin, each with the number `n` of its request:
+
+    do: probe | read    what to do; a new request ends the one before
+    taken               so many slots of the ring may be filled again
+
+and go out on stdout, with the number of the request that they answer:
+
+    ready               once, before anything else
+    alive               now and then, from work that shows nothing yet
+    video, n_frames     the film; its pts_us lie at the ring's start, as int64
+    slot, at_us         a picture lies in the ring; its time, where the decoder says one
+    end                 no more pictures come; why, where there should have been more
+    bad                 a BadInput's words
+    os_error            errno, words
+    crash               a fault of ours or of the machine; the process ends
 """
 
-import errno
 import json
 import mmap
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -25,9 +36,11 @@ from numpy.typing import NDArray
 
 from operators.video.decord_pictures import decord_pictures
 from operators.video.film_file import why
+from operators.video.probe import probe
 from operators.video.pyav_pictures import pyav_pictures
 from schemas.errors import BadInput
 
+_ALIVE_EVERY_S = 1.0  # far below any deadline, and nothing beside the work
 _Message = dict[str, Any]
 
 
@@ -40,76 +53,123 @@ def main() -> None:
     os.dup2(silence, 1)
     os.dup2(silence, 2)  # from here on FFmpeg and decord talk to nobody: the parent says the one line that counts
     decord.logging.set_level(decord.logging.QUIET)
-    messages: SimpleQueue[_Message] = SimpleQueue()
-    threading.Thread(target=_listen, args=(messages,), daemon=True).start()
-    request = messages.get()
+    server = _Server(ring_fd, out_fd)
     try:
-        while True:
-            request = _serve(request, messages, ring_fd, out_fd) if "path" in request else messages.get()
+        server.serve()
     except Exception as err:
-        _say(out_fd, crash=f"{type(err).__name__}: {err}")
+        server.say(crash=f"{type(err).__name__}: {err}")
         raise
 
 
-def _listen(messages: SimpleQueue[_Message]) -> None:
-    """A thread, so that the parent's death is seen even while the main thread is deep inside a decoder."""
-    for line in sys.stdin.buffer:
-        messages.put(json.loads(line))
-    os._exit(0)
+class _Superseded(Exception):
+    """Another request came: nobody waits for this one any more."""
 
 
-def _serve(request: _Message, messages: SimpleQueue[_Message], ring_fd: int, out_fd: int) -> _Message:
-    """Decode into the ring until the read is done or another request comes; gives the next message to look at."""
-    shape = (request["slots"], request["height"], request["width"], 3)
-    ring = np.frombuffer(mmap.mmap(ring_fd, int(np.prod(shape))), np.uint8).reshape(shape)  # S slots, H, W, C
-    n_free, n_sent = len(ring), 0
-    stopped_by: str | None = None
-    try:
-        for picture_HWC in _pictures(request):
-            while n_free == 0 or not messages.empty():
-                message = messages.get()
-                if message.get("taken") == request["read"]:
-                    n_free += message["n"]
-                elif "path" in message:
-                    return message
-            slot = n_sent % len(ring)
-            ring[slot] = picture_HWC
-            _say(out_fd, read=request["read"], slot=slot)
-            n_free -= 1
-            n_sent += 1
-            if n_sent == len(request["pts_us"]):
-                break
-        else:
-            stopped_by = "the file ends"
-    except BadInput as err:
-        stopped_by = str(err)
-    except av.FFmpegError as err:
-        if err.errno == errno.ENOMEM:  # the machine's fault, not the film's
-            raise
-        stopped_by = why(err)
-    _say(out_fd, read=request["read"], end=stopped_by)
-    return messages.get()
+class _Server:
+    """One request at a time; what it is told meanwhile is heard between two pictures or packets."""
 
+    def __init__(self, ring_fd: int, out_fd: int) -> None:
+        self._ring_fd, self._out_fd = ring_fd, out_fd
+        self._messages: SimpleQueue[_Message] = SimpleQueue()
+        self._request: _Message = {"n": 0}
+        self._n_free = 0  # slots of the ring
+        self._said_at = 0.0
 
-def _pictures(request: _Message) -> Iterator[NDArray[np.uint8]]:
-    """From the decoder the request names; where decord stops, PyAV goes on, and tells exactly where the film breaks."""
-    path, first_frame, pts_us = request["path"], request["first_frame"], request["pts_us"]
-    size = {"width": request["width"], "height": request["height"]}
-    n_done = 0
-    if request["decoder"] == "decord":
-        with suppress(decord.DECORDError, RuntimeError, AssertionError):
+    def serve(self) -> None:
+        threading.Thread(target=self._listen, daemon=True).start()
+        self.say(ready=True)
+        is_idle = True
+        while True:
+            try:
+                if is_idle:
+                    self._hear_one()
+                else:
+                    self._work()
+                is_idle = True
+            except _Superseded:
+                is_idle = False
+
+    def _work(self) -> None:
+        try:
+            if self._request["do"] == "probe":
+                self._probe()
+            else:
+                self._read()
+        except BadInput as err:
+            self.say(bad=str(err))
+        except OSError as err:
+            self.say(os_error=[err.errno, err.strerror or str(err)])
+
+    def _listen(self) -> None:
+        """A thread, so that the parent's death is seen even while the main thread is deep inside a decoder."""
+        for line in sys.stdin.buffer:
+            self._messages.put(json.loads(line))
+        os._exit(0)
+
+    def say(self, **message: object) -> None:
+        self._said_at = time.monotonic()
+        os.write(self._out_fd, json.dumps({"n": self._request["n"], **message}).encode() + b"\n")
+
+    def _hear_one(self) -> None:
+        """Waits for a message. Raises: _Superseded when it is a request."""
+        message = self._messages.get()
+        if "do" in message:
+            self._request = message
+            raise _Superseded
+        if message["n"] == self._request["n"]:  # else it is for a read that is over
+            self._n_free += message["taken"]
+
+    def _alive(self) -> None:
+        if time.monotonic() - self._said_at > _ALIVE_EVERY_S:
+            self.say(alive=True)
+        while not self._messages.empty():
+            self._hear_one()
+
+    def _probe(self) -> None:
+        request = self._request
+        video = probe(request["path"], uri=request["uri"], video_id=request["video_id"], alive=self._alive)
+        facts = {name: value for name, value in vars(video).items() if name != "pts_us"}
+        os.pwrite(self._ring_fd, video.pts_us.tobytes(), 0)  # the ring grows where it has to
+        self.say(video=facts, n_frames=video.n_frames)
+
+    def _read(self) -> None:
+        request = self._request
+        shape = (request["slots"], request["height"], request["width"], 3)
+        ring = np.frombuffer(mmap.mmap(self._ring_fd, int(np.prod(shape))), np.uint8).reshape(shape)  # S slots, H, W, C
+        self._n_free, n_sent = len(ring), 0
+        stopped_by: str | None = None
+        try:
+            for at_us, picture_HWC in self._pictures():
+                while self._n_free == 0 or not self._messages.empty():
+                    self._hear_one()
+                slot = n_sent % len(ring)
+                ring[slot] = picture_HWC
+                self.say(slot=slot, at_us=at_us)
+                self._n_free -= 1
+                n_sent += 1
+                if n_sent == request["n_frames"]:
+                    break
+            else:
+                stopped_by = "the file ends"
+        except av.FFmpegError as err:
+            stopped_by = why(err)
+        self.say(end=stopped_by)
+
+    def _pictures(self) -> Iterator[tuple[int | None, NDArray[np.uint8]]]:
+        request = self._request
+        picked = {name: request[name] for name in ("first_frame", "width", "height")}
+        if request["decoder"] == "pyav":
+            yield from pyav_pictures(
+                request["path"], uri=request["uri"], start_us=request["start_us"], alive=self._alive, **picked
+            )
+            return
+        try:
             for picture_HWC in decord_pictures(
-                path, first_frame=first_frame, n_frames=len(pts_us), n_film=request["n_film"], **size
+                request["path"], n_frames=request["n_frames"], n_film=request["n_film"], **picked
             ):
-                yield picture_HWC
-                n_done += 1
-    if n_done < len(pts_us):
-        start = {"first_frame": first_frame + n_done, "start_us": pts_us[n_done]}
-        yield from pyav_pictures(path, uri=request["uri"], **start, **size)
-
-
-def _say(out_fd: int, **message: object) -> None:
-    os.write(out_fd, json.dumps(message).encode() + b"\n")
+                yield None, picture_HWC
+        except (decord.DECORDError, RuntimeError, AssertionError) as err:
+            raise BadInput(f"{request['uri']}: decord: {err}") from err
 
 
 if __name__ == "__main__":

@@ -4,19 +4,23 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from operators.video.frame_source import FrameSource
 from operators.video.probe import probe
 from schemas.errors import BadInput, Interrupted
-from tests.operators.video_clips import shown_number, write_clip
+from tests.operators.video_clips import erase_packet, shown_number, write_clip
 
 pytestmark = pytest.mark.faults
 REPO = Path(__file__).resolve().parents[2]
@@ -52,8 +56,26 @@ def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 @pytest.mark.parametrize("deadly", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
-def test_a_dead_child_is_an_interruption_and_the_next_read_starts_a_fresh_one(clip, deadly):
+def test_where_decord_dies_pyav_goes_on_from_that_frame(clip, deadly):
     path, video = clip
+    with FrameSource() as source:
+        whole = list(source.read(video, str(path)))
+        assert not source.taken_over
+        reader = source.read(video, str(path))
+        seen = [next(reader)]
+        killed = _child(source)
+        os.kill(killed, deadly)
+        seen += reader
+        assert source.taken_over and _child(source) != killed and not _is_running(killed)
+        assert [frame.frame_index for frame in seen] == list(range(N_FRAMES))
+        for frame, same in zip(seen, whole, strict=True):
+            np.testing.assert_array_equal(frame.rgb_HWC, same.rgb_HWC)
+
+
+@pytest.mark.parametrize("deadly", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+def test_a_dead_pyav_is_an_interruption_and_the_next_read_starts_a_fresh_one(clip, deadly):
+    path, video = clip
+    video = replace(video, decoder="pyav")
     with FrameSource() as source:
         reader = source.read(video, str(path))
         next(reader)
@@ -75,19 +97,91 @@ def test_a_child_killed_between_two_reads_is_not_missed(clip):
         assert len(list(source.read(video, str(path)))) == N_FRAMES
 
 
-def test_a_hanging_decoder_is_killed_at_the_deadline(clip):
+def test_a_hanging_pyav_is_killed_at_the_deadline(clip):
     path, video = clip
-    with FrameSource() as source:
-        reader = source.read(video, str(path))
+    with FrameSource(deadline_s=1.0) as source:
+        reader = source.read(replace(video, decoder="pyav"), str(path))
         next(reader)
-        source.deadline_s = 0.5
         hanging = _child(source)
         os.kill(hanging, signal.SIGSTOP)  # like decord's endless loop, it does not answer SIGTERM
         started = time.monotonic()
-        with pytest.raises(Interrupted, match=r"film.mp4: frame \d+ of 120 did not come within 0.5 s"):
+        with pytest.raises(
+            Interrupted, match=r"film.mp4: frame \d+ of 120: the decoder showed no sign of life for 1 s"
+        ):
             list(reader)
         assert time.monotonic() - started < 5
         assert not _is_running(hanging)
+
+
+@pytest.mark.parametrize("n_taken", [pytest.param(0, id="while_it_opens"), pytest.param(5, id="in_the_middle")])
+def test_where_decord_hangs_pyav_goes_on_and_decord_is_not_asked_again(clip, n_taken):
+    path, video = clip
+    with FrameSource(deadline_s=1.0) as source:
+        list(source.read(video, str(path), n_frames=1))
+        hanging = _child(source)
+        reader = source.read(video, str(path))
+        seen = list(islice(reader, n_taken))
+        os.kill(hanging, signal.SIGSTOP)
+        seen += reader
+        assert [shown_number(frame.rgb_HWC) for frame in seen] == list(range(N_FRAMES))
+        assert source.taken_over and not _is_running(hanging)
+        second = _child(source)
+        os.kill(second, signal.SIGSTOP)
+        with pytest.raises(Interrupted):  # nobody stands behind PyAV
+            list(source.read(video, str(path)))
+
+
+def _signal(pid: int, *numbers: signal.Signals) -> None:
+    for number in numbers:
+        with suppress(ProcessLookupError):  # reaped after the first
+            os.kill(pid, number)
+
+
+@pytest.mark.parametrize("deadly", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_look_that_kills_its_process_is_an_interruption(clip, deadly):
+    path, video = clip
+    with FrameSource() as source:
+        list(source.read(video, str(path), n_frames=1))
+        doomed = _child(source)
+        os.kill(doomed, signal.SIGSTOP)  # holds it in the middle, so that the signal comes while it is at work
+        killer = threading.Timer(0.3, _signal, args=(doomed, deadly, signal.SIGCONT))
+        killer.start()
+        with pytest.raises(Interrupted, match=rf"film.mp4: while its index was read, .* died \({deadly.name}\)"):
+            source.probe(str(path), uri="film.mp4", video_id="")
+        killer.join()
+        assert source.probe(str(path), uri="film.mp4", video_id="").n_frames == N_FRAMES
+
+
+def test_a_look_that_hangs_is_an_interruption(clip):
+    path, video = clip
+    with FrameSource(deadline_s=0.5) as source:
+        list(source.read(video, str(path), n_frames=1))
+        hanging = _child(source)
+        os.kill(hanging, signal.SIGSTOP)
+        with pytest.raises(Interrupted, match=r"film.mp4: while its index was read, .* no sign of life for 0.5 s"):
+            source.probe(str(path), uri="film.mp4", video_id="")
+        assert not _is_running(hanging)
+
+
+@pytest.mark.slow
+def test_a_long_film_may_take_longer_than_the_deadline(clip, tmp_path):
+    """Four hours of packets; the look shows signs of life. Neither requests nor this process grow with the film."""
+    path, n = tmp_path / "long.mkv", 345_600
+    with av.open(str(clip[0])) as short, av.open(str(path), "w") as long:
+        stream = long.add_stream_from_template(short.streams.video[0])
+        picture = bytes(next(packet for packet in short.demux(video=0) if packet.is_keyframe))
+        for i in range(n):
+            packet = av.Packet(picture)
+            packet.stream, packet.pts, packet.dts, packet.is_keyframe = stream, i * 40, i * 40, True
+            packet.time_base = Fraction(1, 1000)
+            long.mux(packet)
+    with FrameSource(deadline_s=1.5) as source:
+        started = time.monotonic()
+        video = source.probe(str(path), uri="long.mkv", video_id="")
+        assert time.monotonic() - started > source.deadline_s, "it proves nothing on a machine so fast"
+        assert (video.n_frames, video.pts_us[-1]) == (n, (n - 1) * 40_000)
+        (frame,) = source.read(video, str(path), first_frame=n - 1)
+        assert frame.pts_us == (n - 1) * 40_000
 
 
 PARENT = """
@@ -152,21 +246,11 @@ def test_nothing_is_left_after_kills(clip):
     assert set(Path("/dev/shm").iterdir()) <= before[1]
 
 
-def _erase_packet(path, number):
-    """Overwrite one packet with zeros: it is read, and cannot be decoded."""
-    with av.open(str(path)) as container:
-        packet = [packet for packet in container.demux(video=0) if packet.size][number]
-        start, size = packet.pos, packet.size
-    damaged = bytearray(path.read_bytes())
-    damaged[start : start + size] = bytes(size)
-    path.write_bytes(damaged)
-
-
 @pytest.mark.parametrize("decoder", ["decord", "pyav"])
 @pytest.mark.parametrize("number", [pytest.param(20, id="early"), pytest.param(100, id="late")])
 def test_a_damaged_film_gives_its_good_frames_and_then_one_line(tmp_path, decoder, number):
     path = write_clip(tmp_path / "film.mp4", n_frames=N_FRAMES)
-    _erase_packet(path, number)
+    erase_packet(path, number)
     video = replace(probe(str(path), uri="film.mp4", video_id=""), decoder=decoder)
     seen = []
     with FrameSource() as source:
@@ -186,7 +270,7 @@ def test_a_real_damaged_film_breaks_where_the_oracle_says(media):
     with FrameSource() as source:
         reader = source.read(video, str(path))
         assert [frame.frame_index for frame in islice(reader, 28)] == list(range(28))
-        with pytest.raises(BadInput, match="decodes 28 of 50 frames, then: invalid data"):
+        with pytest.raises(BadInput, match="decodes 28 of 50 frames, then: its data is damaged"):
             next(reader)
 
 

@@ -66,8 +66,8 @@ def test_memory_does_not_follow_the_length(dataset: Dataset, monkeypatch: pytest
             n_read += 1
             yield frame
 
-    film = inverted_film(uri=track["uri"], video_id=track["video_id"], n_bytes=track["bytes"])
-    with film as (video, path), FrameSource() as source:
+    row = {"uri": track["uri"], "video_id": track["video_id"], "n_bytes": track["bytes"]}
+    with FrameSource() as source, inverted_film(source, **row) as (video, path):
         filmed = counted(source.read(video, path, first_frame=track["first_frame"], n_frames=track["n_frames"]))
         shown = []
         for frame in compared_frames(dataset, track, TrackPictures(dataset), filmed):

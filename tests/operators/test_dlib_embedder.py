@@ -34,7 +34,7 @@ def oracle() -> dlib.face_recognition_model_v1:
 
 @pytest.fixture(scope="module")
 def landmarks_682() -> NDArray[np.float32]:
-    (face,) = DlibFinder(FaceSettings())(ASTRONAUT)
+    ((face,),) = DlibFinder(FaceSettings())([ASTRONAUT])
     return face.landmarks_682
 
 

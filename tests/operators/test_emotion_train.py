@@ -94,7 +94,7 @@ def test_the_exported_network_reads_a_clip(trained: Path) -> None:
     height = 80 / 1.2 / 1.25
     top = 24 + 80 / 2 - 80 / 1.2 / 2 + height * 0.25
     clip.track.quad_T42[:] = np.array([(0, 0), (0, 128), (128, 128), (128, 0)], np.float32) - 0.5  # the crop itself
-    clip.track.landmarks_T682[:] = np.linspace((24 + 20, top), (24 + 60, top + height), 68) - 0.5
+    clip.track.face_points[:] = np.linspace((24 + 20, top), (24 + 60, top + height), 68) - 0.5
     probs_T7 = reader(clip).track.emotion_probs_T7
     assert probs_T7 is not None
     assert (probs_T7.argmax(axis=1) == np.arange(7)).sum() >= 6

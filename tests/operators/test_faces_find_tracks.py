@@ -10,6 +10,8 @@ import skimage.data
 
 from operators.faces.dlib_finder import DlibFinder
 from operators.faces.find_tracks import FindTracks
+from operators.faces.identity import IdentityReader
+from schemas.clips import Dropped
 from schemas.config import FaceSettings
 from schemas.errors import BadInput
 from schemas.video import Frame, Segment, Shot, Video
@@ -111,6 +113,44 @@ def test_tracks_of_a_small_film(finder, marks, cuts, expected):
         assert np.array_equal(track.confidence == 0, filled)
 
 
+class Counting:
+    """A finder that counts how many frames it looked at."""
+
+    def __init__(self, finder):
+        self.finder, self.landmarks, self.frames_per_batch, self.n_frames = finder, finder.landmarks, 4, 0
+
+    def __call__(self, frames):
+        self.n_frames += len(frames)
+        return self.finder(frames)
+
+
+@pytest.mark.parametrize(
+    ("marks", "cuts", "detect_every"),
+    [
+        pytest.param("." * 3 + "#" * 9 + "." * 6, (), 2, id="comes_and_goes_between_detections"),
+        pytest.param("." * 3 + "#" * 14 + "." * 6, (), 12, id="comes_and_goes_between_distant_detections"),
+        pytest.param("#" * 9 + "." * 10, (9,), 5, id="gone_with_a_cut"),
+        pytest.param("." * 9 + "#" * 9, (9,), 5, id="there_with_a_cut"),
+        pytest.param("#" * 9 + "." * 14 + "#" * 8, (), 5, id="long_gap"),
+    ],
+)
+def test_carried_faces_are_seen_in_the_same_frames(finder, marks, cuts, detect_every):
+    """Detections in some frames only; the others are carried, which shows in their confidence."""
+    film = Film(marks, segment_of(40_000 * np.arange(len(marks)), cuts))
+    counting = Counting(finder)
+    clips = find(counting, film, SETTINGS.model_copy(update={"detect_every": detect_every}))
+    everywhere = find(finder, film)
+    assert rows(clips) == rows(everywhere)
+    assert counting.n_frames < len(marks)
+    for clip, full in zip(clips, everywhere, strict=True):
+        assert np.all(clip.track.confidence > 0)
+        carried = clip.track.confidence < 0.7 * full.track.confidence
+        ends = {0, len(marks) - 1, *cuts, *(cut - 1 for cut in cuts)}
+        detected = np.array([i % detect_every == 0 or i in ends for i in clip.track.frame_index.tolist()])
+        assert np.array_equal(carried, ~detected)
+        assert np.abs(clip.track.quad_T42 - full.track.quad_T42).max() < 2.5  # pixels, of 190
+
+
 @pytest.mark.parametrize(
     ("marks", "expected"),
     [
@@ -162,6 +202,26 @@ def test_crops_show_the_face_and_not_its_motion(finder):
     eyes, mouth = clip.crops_TRRC[:, 26:34], clip.crops_TRRC[:, 42:50]
     assert eyes[:, :, [20, 43]].mean() < eyes[:, :, 31:33].mean()  # dark irises left and right of the nose's root
     assert mouth[..., 0].mean() > mouth[..., 2].mean() + 30  # skin and lips are red
+
+
+def test_pieces_of_a_long_shot_agree_about_the_quads(finder):
+    """What warm-up and look-ahead promise: the frames of two pieces show the same as the whole shot's."""
+    marks = "#" * 56
+    (whole,) = find(finder, Film(marks))
+    pieces = [dict(first_frame=0, n_frames=28, lookahead_frames=12), dict(first_frame=28, warmup_frames=12)]
+    for piece in pieces:
+        (clip,) = find(finder, Film(marks, segment_of(40_000 * np.arange(56), **piece)))
+        kept = clip.track.frame_index[clip.track.warmup_frames :]
+        np.testing.assert_allclose(
+            clip.track.quad_T42[clip.track.warmup_frames :], whole.track.quad_T42[kept], atol=0.05
+        )
+
+
+def test_faces_that_a_filter_left_out_are_counted(finder):
+    film = Film("#" * 20 + "." * 5, segment_of(40_000 * np.arange(25), first_frame=5, n_frames=15, warmup_frames=5))
+    found = FindTracks(finder, SETTINGS.model_copy(update={"min_face_px": 120}), crop_px=32)(film.segment, film)
+    assert (found.clips, found.dropped) == ([], Dropped(small=15))
+    assert film.reads == 1
 
 
 def test_the_same_whoever_runs_it(finder):
@@ -240,3 +300,25 @@ def test_one_face_is_one_track_from_the_first_to_the_last_frame(finder, media):
     assert np.all(clip.track.confidence > 0)
     centre_T2 = clip.track.quad_T42.mean(axis=1)
     assert np.linalg.norm(np.diff(centre_T2, axis=0), axis=1).max() < 8  # pixels of 512: a still camera, a calm head
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("detect_every", [1, 3])
+@pytest.mark.parametrize(
+    ("name", "n_frames", "seen_min"),
+    [
+        pytest.param("talk_d0", 78, 78, id="smile"),
+        pytest.param("talk_d3", 354, 354, id="head_turns"),
+        pytest.param("talk_d9", 587, 587, id="glasses"),
+        pytest.param("talk_d10", 448, 448, id="long_hair"),
+        pytest.param("talk_d12", 183, 180, id="motion_blur"),  # 98 %
+        pytest.param("talk_s13", 103, 103, id="small_face"),
+        pytest.param("talk_s18", 282, 282, id="moving_camera"),
+    ],
+)
+def test_a_talking_head_is_one_track(finder, media, name, n_frames, seen_min, detect_every):
+    film = Clip(media / f"{name}.mp4")
+    settings = FaceSettings(supersample=1, detect_every=detect_every)
+    (clip,) = FindTracks(finder, settings, crop_px=32, identity=IdentityReader())(film.segment, film).clips
+    assert (clip.track.frame_index[0], clip.track.n_frames) == (0, n_frames)
+    assert (clip.track.confidence > 0).sum() >= seen_min

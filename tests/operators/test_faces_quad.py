@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.faces.quad import into_crop, quads_from_landmarks
+from operators.faces.quad import into_crop, quads_from_landmarks, steady_quads
 
 
 def face(eye_left, eye_right, mouth_left, mouth_right):
@@ -67,3 +67,18 @@ def test_corners_of_the_quad_are_the_outer_corners_of_the_crop():
         [(-0.5, -0.5), (-0.5, 63.5), (63.5, 63.5), (63.5, -0.5), (31.5, 31.5)],
         atol=1e-4,
     )
+
+
+def test_steady_quads_are_squares_around_the_same_middles():
+    rng = np.random.default_rng(0)
+    centre, half = rng.normal(200, 20, (40, 2)), np.array([50, 3]) + rng.normal(0, 2, (40, 2))
+    turned = half @ np.array([[0, 1], [-1, 0]])
+    quads = np.stack(
+        [centre - half - turned, centre - half + turned, centre + half + turned, centre + half - turned], 1
+    )
+    steady = steady_quads(quads.astype(np.float32), 40_000 * np.arange(40), 0.12)
+    np.testing.assert_allclose(steady.mean(axis=1), centre, atol=1e-3)
+    across, down = steady[:, 3] - steady[:, 0], steady[:, 1] - steady[:, 0]
+    np.testing.assert_allclose(down, across @ np.array([[0, 1], [-1, 0]]), atol=1e-3)
+    # noise of a Gaussian of 3 frames, sampled: sqrt(1 / (2 sqrt(pi) 3)) = 0.31 of what it was, more at the two ends
+    assert np.linalg.norm(across, axis=1)[8:-8].std() < 0.5 * 2 * np.linalg.norm(half, axis=1).std()

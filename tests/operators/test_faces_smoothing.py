@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.faces.smoothing import smooth_along_time
+from operators.faces.smoothing import one_euro, smooth_along_time
 
 steps_us = st.lists(st.integers(1_000, 200_000), min_size=1, max_size=60)
 
@@ -63,3 +63,42 @@ def test_a_variable_frame_rate_gives_the_same_curve():
     error = np.abs(uneven - even)[inner].max()
     assert error < 2.5
     assert error < 0.6 * np.abs(by_index - even)[inner].max()  # what counting frames instead of seconds costs
+
+
+EURO = dict(rest_hz=1.0, slope=3.0, unit_px=100.0)
+
+
+@given(steps=steps_us, value=st.floats(-100, 100, width=32))
+def test_one_euro_holds_what_stands_still(steps, value):
+    points = np.full((len(steps) + 1, 3, 2), value, np.float32)
+    np.testing.assert_allclose(one_euro(points, times(steps), **EURO), points, atol=1e-4)
+
+
+@pytest.mark.parametrize(("hz", "error_px"), [pytest.param(0.5, 2.0, id="slow"), pytest.param(2.0, 9.0, id="fast")])
+def test_one_euro_is_not_late(hz, error_px):
+    """A sway of 30 px of a face 100 px wide: nowhere far off, and later half of the time only, unlike one run alone."""
+    pts_us = 20_000 * np.arange(200)
+    sway = (30 * np.sin(pts_us / 1e6 * 2 * np.pi * hz))[:, None, None] * np.ones((1, 1, 2))
+    smooth = one_euro(sway.astype(np.float32), pts_us, **EURO)
+    inner = slice(25, -25)
+    assert np.abs(smooth - sway)[inner].max() < error_px
+    shifts = range(-5, 6)
+    apart = [np.abs(np.roll(smooth, k, axis=0) - sway)[inner].mean() for k in shifts]
+    assert abs(shifts[int(np.argmin(apart))]) <= 1  # frames of 20 ms
+
+
+def test_one_euro_takes_noise_off_a_face_at_rest():
+    noise = np.random.default_rng(1).normal(0, 0.5, (2000, 4, 2)).astype(np.float32)  # pixels, as of landmarks
+    smooth = one_euro(noise, 40_000 * np.arange(2000), **EURO)
+    assert smooth.std() < 0.35 * noise.std()
+
+
+def test_one_euro_follows_the_clock_and_not_the_frames():
+    even_us = 10_000 * np.arange(400)
+    chosen = np.sort(np.random.default_rng(2).choice(400, 250, replace=False))
+    motion = (30 * np.sin(even_us / 1e6 * 2 * np.pi))[:, None, None].astype(np.float32) * np.ones((1, 1, 2), np.float32)
+    even = one_euro(motion, even_us, **EURO)[chosen]
+    uneven = one_euro(motion[chosen], even_us[chosen], **EURO)
+    by_index = one_euro(motion[chosen], 16_000 * np.arange(250), **EURO)
+    inner = slice(20, -20)
+    assert np.abs(uneven - even)[inner].max() < 0.6 * np.abs(by_index - even)[inner].max()

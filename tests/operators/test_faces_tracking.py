@@ -1,4 +1,4 @@
-"""Linking detections: gaps, splits, false finds, crossings, and time taken from pts."""
+"""Linking detections: gaps, splits, false finds, crossings, appearance, and time taken from pts."""
 
 import numpy as np
 import pytest
@@ -6,22 +6,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.faces.face import Face
+from operators.faces.filled_tracks import filled_tracks
+from operators.faces.sighting import Sighting
 from operators.faces.suppress import without_doubles
 from operators.faces.tracking import link_faces
+from schemas.config import FaceSettings
 
 SIDE = 100.0
 
 
-def face(x, y=100.0, *, side=SIDE, score=1.0):
+def face(x, y=100.0, *, side=SIDE, score=1.0, identity=None):
     """68 points that fill a square of that side around (x, y)."""
     grid = np.stack(np.meshgrid(np.linspace(-0.5, 0.5, 17), np.linspace(-0.5, 0.5, 4)), axis=-1).reshape(68, 2)
     points = (grid * side + (x, y)).astype(np.float32)
-    return Face(box=(x - side / 2, y - side / 2, x + side / 2, y + side / 2), landmarks_682=points, score=score)
+    box = (x - side / 2, y - side / 2, x + side / 2, y + side / 2)
+    return Sighting(face=Face(box=box, landmarks_682=points, score=score), identity_128=identity)
 
 
 def link(frames, *, pts_us=None, max_gap_s=0.2, min_track_s=0.0, **more):
     pts_us = 40_000 * np.arange(len(frames)) if pts_us is None else np.array(pts_us)
-    return link_faces(frames, pts_us, first_frame=1000, max_gap_s=max_gap_s, min_track_s=min_track_s, **more)
+    settings = FaceSettings(max_gap_s=max_gap_s, min_track_s=min_track_s)
+    linked = link_faces(frames, pts_us, max_gap_s=max_gap_s)
+    answers_for = range(1000, 1000 + len(frames))
+    return filled_tracks(linked, pts_us, settings, first_frame=1000, answers_for=answers_for, **more)[0]
 
 
 def spans(tracks):
@@ -113,6 +120,40 @@ def test_order_is_first_frame_then_left_to_right():
     frames = [[face(500), face(100)], [face(100), face(500), face(300)]]
     tracks = link(frames)
     assert [(t.first_frame - 1000, round(float(x_of(t)[0]))) for t in tracks] == [(0, 100), (0, 500), (1, 300)]
+
+
+A, B = np.zeros(128, np.float32), np.full(128, 0.06, np.float32)  # 0.68 apart: two people
+
+
+@pytest.mark.parametrize(
+    ("before", "behind", "expected"),
+    [
+        pytest.param(A, A, [(0, 8)], id="the_same_person"),
+        pytest.param(A, B, [(0, 3), (5, 8)], id="another_person"),
+        pytest.param(A, None, [(0, 8)], id="not_recognised_behind"),
+        pytest.param(None, None, [(0, 8)], id="never_recognised"),
+    ],
+)
+def test_who_comes_back_after_a_gap(before, behind, expected):
+    frames = [[face(100, identity=before)]] * 3 + [[], []] + [[face(110, identity=behind)]] * 3
+    assert spans(link(frames)) == expected
+
+
+def test_appearance_decides_between_two_places():
+    """Both vanish for two frames and come back, each nearer to where the other one was."""
+    there = [face(100, identity=A), face(200, identity=B)]
+    swapped = [face(165, identity=A), face(135, identity=B)]
+    tracks = link([there] * 3 + [[], []] + [swapped] * 3)
+    assert [(round(float(x_of(t)[0])), round(float(x_of(t)[-1]))) for t in tracks] == [(100, 165), (200, 135)]
+    unknown = [[face(100), face(200)]] * 3 + [[], []] + [[face(165), face(135)]] * 3
+    assert [(round(float(x_of(t)[0])), round(float(x_of(t)[-1]))) for t in link(unknown)] == [(100, 135), (200, 165)]
+
+
+def test_nobody_joins_two_strangers():
+    """An unknown sighting between A and B, near both: it goes to one of them, and the other one is not taken along."""
+    a, unknown, b = face(100, identity=A), face(100), face(100, identity=B)
+    tracks = link([[a]] * 4 + [[], [unknown], []] + [[b]] * 4)
+    assert spans(tracks) in ([(0, 6), (7, 11)], [(0, 4), (5, 11)])
 
 
 @given(st.lists(st.lists(st.integers(0, 12), max_size=4, unique=True), min_size=1, max_size=25), st.randoms())

@@ -86,7 +86,7 @@ def absent(monkeypatch, tmp_path):
 def face() -> tuple[Tensor, np.ndarray]:
     """The astronaut's face as a crop of 64 px, (1, 3, 64, 64), and its landmarks."""
     picture = skimage.data.astronaut()
-    (found,) = DlibFinder(FaceSettings())(picture)
+    ((found,),) = DlibFinder(FaceSettings())([picture])
     points = found.landmarks_682[None]
     quad = quads_from_landmarks(points)
     crop = align_crop(picture, quad[0], crop_px=64, supersample=4)

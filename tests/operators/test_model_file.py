@@ -35,6 +35,7 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         server = self.server
+        assert isinstance(server, Server)
         server.asked.append(self.headers.get("Range"))
         n = len(server.asked)
         manner = server.manner

@@ -101,7 +101,7 @@ def test_dlib_finds_the_faces_where_the_truth_says():
     errors = []
     for parameters in natural[:N_FOUND_BY_DLIB]:
         rgb_HWC, truth = draw_face(parameters, px=160, supersample=1)
-        for face in find(rgb_HWC)[:1]:
+        for face in find([rgb_HWC])[0][:1]:
             eyes_px = np.linalg.norm(truth.landmarks_682[RIGHT_OUTER] - truth.landmarks_682[LEFT_OUTER])
             errors.append(np.linalg.norm(face.landmarks_682 - truth.landmarks_682, axis=1).mean() / eyes_px)
     assert len(errors) >= 0.97 * N_FOUND_BY_DLIB

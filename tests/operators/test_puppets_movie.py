@@ -80,7 +80,7 @@ def test_its_tracks_are_found_exactly(sample, truth):
     true_faces = truth.to_pandas().dropna(subset=["actor"]).groupby(["shot_index", "face_index"])
     means = [np.stack(group["landmarks"].tolist()).reshape(-1, 68, 2) for _, group in true_faces]
     for clip in clips:
-        seen_T682 = clip.track.landmarks_T682
+        seen_T682 = clip.track.face_points
         same_length = [m for m in means if len(m) == len(seen_T682)]
         apart = min(np.linalg.norm(seen_T682 - true, axis=2).mean() for true in same_length)
         eyes_px = np.linalg.norm(seen_T682[:, 45] - seen_T682[:, 36], axis=1).mean()

@@ -40,10 +40,11 @@ def write_clip(
     turned_deg: int = 0,
     aspect: Fraction | None = None,
     frames: Iterable[np.ndarray] | None = None,
+    index_first: bool = False,
 ) -> Path:
     """Key frames every 12 frames, B-frames where the codec has them; pts in milliseconds."""
     width, height = size
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options={"movflags": "faststart"} if index_first else {}) as container:
         stream = container.add_stream(codec, rate=TICKS_PER_S // FRAME_TICKS, options=dict(options))
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
@@ -62,3 +63,14 @@ def write_clip(
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+def erase_packet(path: Path, number: int) -> None:
+    """Overwrite one packet with zeros: it is read, and cannot be decoded."""
+    with av.open(str(path)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][number]
+        assert packet.pos is not None
+        start, size = packet.pos, packet.size
+    damaged = bytearray(path.read_bytes())
+    damaged[start : start + size] = bytes(size)
+    path.write_bytes(damaged)

@@ -1,11 +1,12 @@
 """From parts to tracks: what belongs together is one track, in order, whatever the parts were called."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline.assemble import assemble_tracks, shot_rows
+from pipeline.assemble import assemble_tracks, shot_rows, track_rows
 from pipeline.staging import Cut, Staging
 from pipeline.store import Store
 from schemas.clips import PartKey
@@ -23,7 +24,7 @@ def _staged(path: Path, segments: list[list[dict]]) -> tuple[Staging, Cut]:
         for given in parts:
             part = dict(given)
             first, n = part.pop("first"), part.pop("n")
-            placing = {name: part.pop(name) for name in ("x", "warmup_frames", "emotion") if name in part}
+            placing = {name: part.pop(name) for name in ("x", "warmup_frames", "emotion", "identity") if name in part}
             key = builders.part_key(segment=segment_index, **part)
             staging.write_part(builders.latent_clip(builders.face_track(first, n, key=key, **placing)))
             keys.append(key)
@@ -108,6 +109,24 @@ def test_a_track_row_sums_its_parts(tmp_path: Path) -> None:
     assert row["psnr"] == pytest.approx(20.0)
 
 
+@pytest.mark.parametrize(
+    ("identities", "expected"),
+    [
+        pytest.param((0.1, 0.4), 0.2, id="weighted_by_their_frames"),
+        pytest.param((None, 0.4), 0.4, id="one_part_has_none"),
+        pytest.param((None, None), None, id="none"),
+    ],
+)
+def test_a_tracks_identity_is_the_mean_of_its_parts(tmp_path: Path, identities: tuple, expected: float | None) -> None:
+    """Over four frames and two; the warm-up does not count."""
+    of_parts = [{} if identity is None else {"identity": identity} for identity in identities]
+    segments = [[dict(first=0, n=4, **of_parts[0])], [dict(first=4, n=2, warmup_frames=3, **of_parts[1])]]
+    staging, cut = _staged(tmp_path, segments)
+    (assembled,) = assemble_tracks(staging, cut, builders.job(str(tmp_path))[0])
+    identity = track_rows([assembled.track])["identity"][0].as_py()
+    assert identity == (None if expected is None else pytest.approx([expected] * 128))
+
+
 def test_latents_come_back_bit_for_bit(tmp_path: Path) -> None:
     staging, cut = _staged(tmp_path, [[dict(first=7, n=3)]])
     (assembled,) = assemble_tracks(staging, cut, builders.job(str(tmp_path))[0])
@@ -122,7 +141,22 @@ def test_a_cut_comes_back_from_staging(tmp_path: Path) -> None:
     assert again is not None
     assert (again.shots, again.n_segments, repr(again.video)) == (cut.shots, cut.n_segments, repr(cut.video))
     np.testing.assert_array_equal(again.video.pts_us, cut.video.pts_us)
-    assert shot_rows(again).to_pylist()[0]["n_frames"] == 5
+    assert shot_rows(staging, again).to_pylist()[0]["n_frames"] == 5
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        pytest.param(lambda path: None, [b"jpeg"], id="whole"),
+        pytest.param(lambda path: path.unlink(), [None], id="gone"),
+        pytest.param(lambda path: os.truncate(path, 60), [None], id="torn"),
+    ],
+)
+def test_a_thumbnail_that_is_lost_is_null(tmp_path: Path, damage, found: list) -> None:
+    staging, cut = _staged(tmp_path, [[dict(first=0, n=5)]])
+    staging.write_thumbnails(0, {0: b"jpeg"})
+    damage(tmp_path / staging.folder / "seg00000.thumbs.parquet")
+    assert shot_rows(staging, cut)["thumbnail"].to_pylist() == found
 
 
 def test_part_keys_round_trip() -> None:

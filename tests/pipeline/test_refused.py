@@ -40,8 +40,8 @@ def _rows(job: Job) -> list[tuple[str, str, str, str]]:
     return [(Path(uri).name, *others) for uri, *others in found]
 
 
-PIPE = ("pipe.mp4", "quarantined", "source", "is a pipe, a socket or a device, not a file; name a film")
-FOLDER = ("folder.mp4", "quarantined", "source", "is a folder, not a file; name a film")
+PIPE = ("pipe.mp4", "quarantined", "source", "is a pipe or a device, not a file; copy what it gives to a file first")
+FOLDER = ("folder.mp4", "quarantined", "source", "is a folder, not a film; name the folder itself, or the films in it")
 
 
 @pytest.mark.parametrize("named", [pytest.param(False, id="in_a_folder"), pytest.param(True, id="named_each")])

@@ -1,6 +1,7 @@
 """SOURCE arguments: what each kind gives, and one line for each that gives nothing."""
 
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -70,12 +71,14 @@ def test_a_film_named_twice_is_taken_once(folder: Path) -> None:
         pytest.param("*.webm", "no file matches", id="glob_without_a_match"),
         pytest.param("bad.csv", "none of the columns uri, path, url, file", id="manifest_without_a_column"),
         pytest.param("blank.txt", "lists no films", id="empty_manifest"),
+        pytest.param("pipe.txt", "is a pipe or a device, not a file", id="manifest_that_is_a_pipe"),
     ],
 )
 def test_what_gives_nothing_is_one_line_and_stops_nothing(folder: Path, source: str, says: str) -> None:
     (folder / "empty").mkdir()
     (folder / "bad.csv").write_text("title\nfilm\n")
     (folder / "blank.txt").write_text("\n")
+    os.mkfifo(folder / "pipe.txt")
     listing = expand_sources((f"{folder}/{source}", f"{folder}/b.mp4"))
     (problem,) = listing.problems
     assert _names(listing, folder) == ["b.mp4"]

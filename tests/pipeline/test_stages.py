@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 
 from operators.stylegan.checkpoint import save_generator
 from operators.stylegan.random_weights import random_generator
@@ -47,18 +46,6 @@ def slim_128(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Its crops are large, and nothing else of it."""
     path = tmp_path_factory.mktemp("generator") / "slim.safetensors"
     save_generator(random_generator(128, seed=0, channel_base=256, channel_max=8), str(path))
-    return str(path)
-
-
-@pytest.fixture(scope="module")
-def noisy_32(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Noise maps are found by Adam, whose steps are as large as one asks."""
-    generator = random_generator(32, seed=0, channel_base=64, channel_max=8)
-    with torch.no_grad():
-        for conv in generator.synthesis.convs:
-            conv.noise_strength.fill_(0.2)
-    path = tmp_path_factory.mktemp("generator") / "noisy.safetensors"
-    save_generator(generator, str(path))
     return str(path)
 
 
@@ -148,6 +135,8 @@ def test_staged_parts_are_used_again(film: Input, staged: Callable[[str], Staged
         pytest.param("*-part000.parquet", lambda path: path.unlink(), 1, id="a_part_is_gone"),
         pytest.param("*-part000.parquet", lambda path: os.truncate(path, 100), 1, id="a_part_is_cut_off"),
         pytest.param("*.parts.json", lambda path: os.truncate(path, 3), 2, id="the_list_of_parts_is_cut_off"),
+        pytest.param("*.thumbs.parquet", lambda path: os.truncate(path, 50), 2, id="the_thumbnails_are_cut_off"),
+        pytest.param("*.thumbs.parquet", lambda path: path.unlink(), 2, id="the_thumbnails_are_gone"),
         pytest.param("cut.parquet", lambda path: os.truncate(path, 50), 2, id="the_cut_is_cut_off"),
     ],
 )
@@ -264,9 +253,8 @@ def test_latents_that_are_not_finite_are_a_reason_and_no_row(film: Input, noisy_
     assert not list((tmp_path / "d" / "_staging").rglob("*-part000.parquet")), "nothing of it may be taken up again"
     quarantine(film, job, errors[0])
     dataset = open_dataset(str(tmp_path / "d"))
-    assert dataset.sql("select status, stage, reason from videos").fetchall() == [
-        ("quarantined", "inversion", errors[0].message)
-    ]
+    ((status, stage, reason),) = dataset.sql("select status, stage, reason from videos").fetchall()
+    assert (status, stage, reason.startswith(errors[0].message)) == ("quarantined", "inversion", True)
     assert [dataset.table(name).num_rows for name in ("frames", "tracks", "shots")] == [0, 0, 0]
 
 
