@@ -33,7 +33,7 @@ from schemas.video import Frame, Segment, Shot, Video
 
 Floats = NDArray[np.float32]
 SHOT_S = 1.5
-N_MOVIES, MOVIE_S = 6, 24.0
+N_MOVIES, MOVIE_S = 2, 24.0  # a minute each
 THRESHOLDS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6)
 N_ORDERS, N_CALLS = 12, 8
 
