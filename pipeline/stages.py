@@ -6,7 +6,7 @@ results pass through. All state along time lives inside one call on one row, so 
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -88,6 +88,11 @@ class CutVideo:
             at("shots")
             film = LookThrough(self.frames, video, path, longer_side_px=settings.detect_px)
             shots = self.find_shots(video, film)
+            if self.frames.taken_over:
+                # decord may have passed over a damaged frame without a word, and given all behind it too early. PyAV
+                # says each picture's time.
+                film = LookThrough(self.frames, replace(video, decoder="pyav"), path, longer_side_px=settings.detect_px)
+                shots = self.find_shots(video, film)
         return Cut(video=film.video, shots=shots, n_segments=len(cut_segments(film.video, shots, settings)))
 
 

@@ -24,9 +24,8 @@ UNCLEAR = 0.5  # difference of nearness below which either of two faces may be m
 STRANGER = 0.5  # from here on two pieces are never joined
 FRIEND = 0.4  # below, a face may be farther from where it was expected
 FRIEND_DISTANCE_MAX = 1.5  # of the face's side: a head that was hidden may have stopped or turned round meanwhile
-NEAREST = (
-    3  # identities of a piece that count for a join, those next to it: later ones may have drifted in light or pose
-)
+NEAREST = 4  # identities of a piece that count for a join, those next to it: farther ones have other light and pose
+LIGHTEST = 0.01  # weight of an identity whose score is below it: scores of dlib may be negative
 
 
 @dataclass(eq=False)
@@ -39,10 +38,18 @@ class Piece:
     def box(self, k: int) -> NDArray[np.float64]:
         return landmark_box(self.sightings[k].face.landmarks_682)
 
-    def identities(self, *, last: bool) -> list[NDArray[np.float32]]:
-        """Up to NEAREST, those at the end or those at the beginning."""
-        found = [s.identity_128 for s in self.sightings if s.identity_128 is not None]
-        return found[-NEAREST:] if last else found[:NEAREST]
+    def identity(self, *, last: bool) -> NDArray[np.float64] | None:
+        """Who it is at its end or at its beginning: the mean of up to NEAREST, each as heavy as its score.
+
+        A face that is half hidden is found with a small score, and resembles others more than itself.
+        """
+        known = [s for s in self.sightings if s.identity_128 is not None]
+        near = known[-NEAREST:] if last else known[:NEAREST]
+        if not near:
+            return None
+        weights = [max(s.face.score, LIGHTEST) for s in near]
+        mean_128: NDArray[np.float64] = np.average([s.identity_128 for s in near], axis=0, weights=weights)
+        return mean_128
 
 
 def link_faces(sightings: Sequence[Sequence[Sighting]], pts_us: NDArray[np.int64], *, max_gap_s: float) -> list[Piece]:
@@ -146,7 +153,7 @@ def _cost(first: Piece, then: Piece, pts_us: NDArray[np.int64], max_gap_us: int)
 
 def _unlike(first: Piece, then: Piece) -> float:
     """Distance of their identities where they meet; nan, which is neither above nor below anything: not known."""
-    before, behind = first.identities(last=True), then.identities(last=False)
-    if not before or not behind:
+    before, behind = first.identity(last=True), then.identity(last=False)
+    if before is None or behind is None:
         return float("nan")
-    return float(np.linalg.norm(np.mean(before, axis=0) - np.mean(behind, axis=0)))
+    return float(np.linalg.norm(before - behind))

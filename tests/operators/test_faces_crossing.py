@@ -112,7 +112,7 @@ def crossing(i):
 
 
 def meeting(i):
-    """They come together, one hides behind the other, and each goes back: by motion alone they would have crossed."""
+    """They come together, one hides behind the other, and each goes back where it came from."""
     step = min(i, 33 - i)
     return 590 - 14 * step, 130 + 14 * step
 
@@ -135,6 +135,26 @@ def test_two_who_cross_keep_their_tracks(request, finder, identity, back, front,
     assert [(t.frame_index[0], t.n_frames) for t in tracks] == [(0, 34), (0, 34)]
     assert [whose(t, scene) for t in tracks] == [{1}, {0}]  # from left to right
     assert any(np.any(t.confidence == 0) for t in tracks), "nobody was hidden, so this test proved nothing"
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "places"),
+    [
+        pytest.param("ben", "clara", crossing, id="puppets_cross"),
+        pytest.param("clara", "ben", meeting, id="puppets_turn_round"),
+        pytest.param("woman", "man", crossing, id="films_cross", marks=pytest.mark.slow),
+    ],
+)
+def test_who_comes_out_from_behind_a_pillar(request, finder, identity, left, right, places):
+    """Both are hidden for 0.36 s: whether they crossed or turned round, only their appearance tells."""
+    heads = [request.getfixturevalue(left), request.getfixturevalue(right)]
+    scene = Scene(heads, places, 33, bar=lambda _: (300, 420))
+    tracks = tracks_of(scene, finder, identity)
+    assert [(t.frame_index[0], t.n_frames) for t in tracks] == [(0, 33), (0, 33)]
+    assert [whose(t, scene) for t in tracks] == [{1}, {0}]
+    assert all(np.any(t.confidence == 0) for t in tracks), "one was always seen, so this test proved nothing"
+    by_motion = [whose(t, scene) for t in tracks_of(scene, finder, None)]
+    assert (by_motion == [{1}, {0}]) == (places is meeting)  # motion alone takes both for turning round
 
 
 @pytest.mark.parametrize(("who", "detect_every"), [("astronaut", 1), ("ben", 3), ("woman", 3)])
