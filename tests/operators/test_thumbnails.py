@@ -10,7 +10,7 @@ from PIL import Image
 
 from operators.video.segments import cut_segments
 from operators.video.thumbnails import ShotThumbnails, thumbnail
-from schemas.config import ShotSettings
+from schemas.shot_settings import ShotSettings
 from schemas.video import Frame, Segment
 from tests import builders
 
