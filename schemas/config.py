@@ -65,10 +65,10 @@ class FaceSettings(_Settings):
     # Sigma: STIT's single frame at 25 fps. Of a head that sways twice a second by 0.3 of its width, 0.06 loses 3 % of
     # the crop's side, 0.04 half as much.
     smooth_s: float = Field(0.04, ge=0)
-    # Sigma for the quad's size and direction, STIT's three frames: a resting face's corners stray by 0.14 to 0.24 % of
-    # the side instead of 0.21 to 0.40, puppets' quads lie 11 % nearer to the truth. 0.2 is no nearer.
+    # Sigma for the quad's size and direction, STIT's three frames: a resting face's corners stray by 0.06 to 0.17 % of
+    # the side instead of 0.08 to 0.22 with 0.06 s for all, and puppets' quads lie 5 % nearer to the truth.
     quad_smooth_s: float = Field(0.12, ge=0)
-    one_euro_hz: float = Field(1.0, gt=0)  # cut-off at rest, the paper's start; 2: a tenth more jitter
+    one_euro_hz: float = Field(1.0, gt=0)  # cut-off at rest, the paper's start; 2: a fifth more jitter
     # Hz for a face's width a second. The head that sways is off by 6.8 % of the side at 1, 2.7 at 3, 1.3 at 10.
     one_euro_slope: float = Field(10.0, ge=0)
     supersample: int = Field(4, ge=1, le=8)  # FFHQ's own: quads are sampled at 4x and reduced with Lanczos

@@ -118,7 +118,7 @@ def test_a_moving_face_is_not_followed_late(finder):
         return np.sqrt(np.square(apart - apart.mean(axis=0)).sum(axis=2).mean())  # dlib's constant bias is no lag
 
     raw = off(quads_from_landmarks(np.stack([faces[0].landmarks_682 for faces in known(frames)])))
-    for share, settings in ((0.8, {}), (0.8, dict(detect_every=3)), (0.95, dict(smoothing="one-euro"))):
+    for share, settings in ((0.9, {}), (0.9, dict(detect_every=3)), (1.0, dict(smoothing="one-euro"))):
         quad_T42 = tracked(frames, known, 24, **settings).quad_T42
         errors = {later: off(quad_T42, later) for later in range(-4, 5)}
         assert errors[0] < share * raw, settings
