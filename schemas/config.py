@@ -45,18 +45,18 @@ class FaceSettings(_Settings):
     min_sharpness: float = Field(0.0, ge=0)
     min_track_s: float = Field(0.3, ge=0)  # shorter tracks are mostly false finds
     max_gap_s: float = Field(0.5, ge=0)  # the detector's blinks are filled in and marked; longer gaps split the track
-    # Of landmarks, inside a track only. A Gaussian forgets what lies 4 sigma away, so pieces of a long shot agree; the
-    # One Euro filter holds a small resting face stiller (0.31 against 0.34 % of the crop's side) and does not.
+    # Of landmarks, inside a track only (docs/faces.md). A Gaussian forgets what lies 4 sigma away, so that pieces of a
+    # long shot agree. The One Euro filter holds a resting face a quarter stiller, but does not forget.
     smoothing: Literal["gaussian", "one-euro"] = "gaussian"
     # Sigma: STIT's single frame at 25 fps. Of a head that sways twice a second by 0.3 of its width, 0.06 loses 3 % of
     # the crop's side, 0.04 half as much.
     smooth_s: float = Field(0.04, ge=0)
-    # Sigma for the quad's size and direction, STIT's three frames: a resting face's corners stray by 0.14 to 0.24 % of
-    # the side instead of 0.21 to 0.40, puppets' quads lie 11 % nearer to the truth. 0.2 is no nearer.
+    # Sigma for the quad's size and direction, STIT's three frames: a resting face's corners stray by 0.06 to 0.17 % of
+    # the side instead of 0.08 to 0.22 with 0.06 s for all, and puppets' quads lie 5 % nearer to the truth.
     quad_smooth_s: float = Field(0.12, ge=0)
-    one_euro_hz: float = Field(1.0, gt=0)  # cut-off at rest, the paper's start; 2: a quarter more jitter
-    # Hz for a face's width a second. Puppets' quads are off by 1.18 % of the side at 1, 1.14 at 3, 1.16 at 10.
-    one_euro_slope: float = Field(3.0, ge=0)
+    one_euro_hz: float = Field(1.0, gt=0)  # cut-off at rest, the paper's start; 2: a fifth more jitter
+    # Hz for a face's width a second. The head that sways is off by 6.8 % of the side at 1, 2.7 at 3, 1.3 at 10.
+    one_euro_slope: float = Field(10.0, ge=0)
     supersample: int = Field(4, ge=1, le=8)  # FFHQ's own: quads are sampled at 4x and reduced with Lanczos
     clip_bytes_max: int = Field(64 * 2**20, ge=2**20)  # of crops in one row: what the object store moves at once
     warmup_frames: int = Field(12, ge=0)  # head of a part that another part keeps: half a second, as for a segment
