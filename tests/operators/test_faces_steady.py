@@ -50,9 +50,9 @@ def decoded(path, first=0, n=None):
     return frames[first:] if n is None else frames[first : first + n]
 
 
-def tracked(frames, finder, fps, **settings):
+def tracked(frames, finder, fps, **changes):
     pts_us = np.rint(np.arange(len(frames)) * 1e6 / fps).astype(np.int64)
-    settings = FaceSettings(supersample=1, **settings)
+    settings = FaceSettings(supersample=1, **changes)
     rows = [Frame(frame_index=i, pts_us=int(pts_us[i]), rgb_HWC=rgb) for i, rgb in enumerate(frames)]
     (clip,) = FindTracks(finder, settings, crop_px=32)(segment_of(pts_us), lambda: rows).clips
     return clip.track
