@@ -2,9 +2,9 @@
 
     python -m benchmarks.people [quality] [speed] [--films FOLDER]
 
-quality: clips that each show one person are cut into shots of 1.5 s, and tracks found there as `latentreel invert` finds
-them; and puppet movies, four actors each. Purity: tracks that are of the majority of their id; recall: tracks that
-are in the largest part of their true person; people: ids found, of those there are.
+quality: clips that each show one person are cut into shots of 1.5 s, and tracks found there as `latentreel invert`
+finds them; and puppet movies, four actors each. Purity: tracks that are of the majority of their id; recall: tracks
+that are in the largest part of their true person; people: ids found, of those there are.
 FOLDER has a file people.json: {"clip.mp4": "who"}; without it, only puppets are told apart.
 """
 
@@ -96,8 +96,17 @@ def tracks_of(name: str, frames: list[NDArray[np.uint8]], fps: float, edges: lis
     pts_us = (np.arange(len(frames)) * 1_000_000 / fps).astype(np.int64)
     end_us = [*pts_us.tolist(), int(pts_us[-1] + 1_000_000 / fps)]
     height, width = frames[0].shape[:2]
-    facts = {"uri": name, "bytes": 0, "codec": "none", "decoder": "pyav"}
-    video = Video(video_id=name, fps=fps, width=width, height=height, pts_us=pts_us, **facts)
+    video = Video(
+        video_id=name,
+        uri=name,
+        bytes=0,
+        codec="none",
+        fps=fps,
+        width=width,
+        height=height,
+        decoder="pyav",
+        pts_us=pts_us,
+    )
     shots = tuple(
         Shot(shot_index=i, first_frame=a, n_frames=b - a, start_us=end_us[a], end_us=end_us[b])
         for i, (a, b) in enumerate(edges)

@@ -38,7 +38,10 @@ DecodeDeadline = Annotated[
 def invert(
     sources: Sources,
     output: Annotated[str, typer.Option("-o", "--output", metavar="DATASET", help="Folder or URL of the dataset.")],
-    config: Annotated[str | None, typer.Option(help="YAML file of settings; flags go over it.")] = None,
+    config: Annotated[
+        list[str] | None,
+        typer.Option(help="YAML file of settings, several times too: later ones, then flags, go over."),
+    ] = None,
     generator: Annotated[
         str | None, typer.Option(help="puppet-128 (shipped), random-32 … random-1024, or a .safetensors file.")
     ] = None,
@@ -87,7 +90,7 @@ def invert(
     options = InvertOptions(
         sources=tuple(sources),
         dataset=output,
-        config=config,
+        config=tuple(config or ()),
         overrides={**settings(setting), **{name: value for name, value in flags.items() if value is not None}},
         workers=workers,
         decode_deadline_s=decode_deadline,
@@ -164,6 +167,21 @@ def render(
     track: Annotated[
         str | None, typer.Argument(metavar="TRACK", help="A track's id, or its end; without it: a contact sheet.")
     ] = None,
+    paste: Annotated[
+        bool, typer.Option("--paste", help="The film itself, the track's face in it replaced by its reconstruction.")
+    ] = False,
+    video: Annotated[
+        str | None, typer.Option(metavar="VIDEO", help="With --paste: a film's id or uri, for all its faces at once.")
+    ] = None,
+    shots: Annotated[
+        str | None, typer.Option(metavar="VIDEO", help="A sheet (.png) of the shots of a film, by its id or uri.")
+    ] = None,
+    mask: Annotated[
+        str | None, typer.Option(help="With --paste: what is replaced; face (default), ellipse, or square.")
+    ] = None,
+    feather: Annotated[
+        float | None, typer.Option(help="With --paste: width of its soft edge, as a share of the crop; default 0.05.")
+    ] = None,
     resample: Annotated[
         str | None, typer.Option(metavar="60fps", help="Of a scene's track: the reconstruction alone, at this rate.")
     ] = None,
@@ -172,12 +190,26 @@ def render(
     debug: Debug = False,
 ) -> None:
     """A track's face, its reconstruction and the difference as a film; without TRACK a contact sheet of all tracks."""
+    from jobs.render import Pasting
     from jobs.render import render as job
 
+    if not paste and (video, mask, feather) != (None, None, None):
+        raise typer.BadParameter("--video, --mask and --feather belong to it", param_hint="--paste")
+    pasting = Pasting(video=video, shape=mask, feather=feather) if paste else None  # type: ignore[arg-type]  # checked
     fps = None if resample is None else _frames_per_second(resample)
     options = storage_options(storage_option)
     exit_with(
-        lambda: job(dataset, track, output=output, resample_fps=fps, version=version, storage_options=options), debug
+        lambda: job(
+            dataset,
+            track,
+            output=output,
+            resample_fps=fps,
+            pasting=pasting,
+            shots=shots,
+            version=version,
+            storage_options=options,
+        ),
+        debug,
     )
 
 

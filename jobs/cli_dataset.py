@@ -67,7 +67,8 @@ def replay(
         int | None, typer.Argument(metavar="[SEGMENT]", min=0, help="A piece of it; default: all.")
     ] = None,
     output: Annotated[
-        str | None, typer.Option("-o", "--output", metavar="DIR", help="Also write crops (.png) and latents (.npy).")
+        str | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Also write crops (.png), latents (.npy) and shots (.jpg)."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda, for the inversion.")] = "cpu",
     storage_option: StorageOption = None,

@@ -24,7 +24,7 @@ class InvertOptions:
 
     sources: tuple[str, ...]
     dataset: str
-    config: str | None = None
+    config: tuple[str, ...] = ()  # YAML files of settings, later over earlier
     overrides: dict[str, Any] = field(default_factory=dict)  # settings by their dotted names; None: not given
     workers: int | None = None
     decode_deadline_s: float = 60.0  # without a sign of life from a decoder

@@ -1,13 +1,15 @@
 """latentreel render DATASET TRACK -o x.mp4: a track as it was filmed, as its latents make it, and what differs.
 
-Without TRACK and into a .png: the contact sheet of the dataset's tracks.
+Without TRACK and into a .png: the contact sheet of the dataset's tracks. With --paste: the film, its faces replaced.
 """
 
+import io
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +17,12 @@ from rich.console import Console
 from rich.progress import track as with_progress
 
 from jobs.contact_sheet import TRACKS_MAX, write_contact_sheet
+from jobs.pasted_film import span_of_film, span_of_track, write_pasted_film
 from jobs.track_pictures import TrackPictures, faces, inverted_film
+from operators.faces.paste import MaskShape
+from operators.latents.shot_sheet import ShotPicture, shot_sheet
 from operators.latents.side_by_side import ComparedFrame, SideBySide
+from operators.training.write_file import write_file
 from operators.video.encode import write_mp4, write_timed_mp4
 from operators.video.frame_source import FrameSource
 from pipeline.create_tables import CONTACT_SHEET
@@ -31,12 +37,23 @@ PICTURES_AT_ONCE = 8  # as the inversion measures them: 4.2 GB at 1024 px (rando
 NEAR_MATCHES = 3  # as many ids as fit a line
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pasting:
+    """What --paste says. `video` None: the frames of the named track, and its face alone."""
+
+    video: str | None = None
+    shape: MaskShape | None = None
+    feather: float | None = None
+
+
 def render(
     dataset: str,
     track: str | None,
     *,
     output: str,
     resample_fps: float | None = None,
+    pasting: Pasting | None = None,
+    shots: str | None = None,
     version: int | None = None,
     storage_options: Mapping[str, str] | None = None,
 ) -> int:
@@ -44,17 +61,30 @@ def render(
 
     Takes: `track`: a track's id, or an end of it that only one track has; None: all tracks, as a contact sheet;
     `resample_fps`: of a track that was inverted as a scene, its reconstruction alone, at another rate than the film's;
+    `pasting`: the film instead, reconstructions in it; `shots`: of a film, by id or uri, the sheet of its shots;
     `version`: of the dataset; None: the newest.
     Raises: WrongUse for a place or a track that will not do, and for a film that is gone; BadInput or Interrupted when
     it does not decode.
     """
     target = Path(output)
-    _check_name(target, track)
+    if shots is not None:
+        _check_shots(target, track, pasting, resample_fps)
+    elif pasting is not None:
+        _check_pasting(target, track, pasting, resample_fps)
+    else:
+        _check_name(target, track)
     if resample_fps is not None and track is None:
         raise WrongUse("--resample: a sheet shows frames of the film; name a track, and an .mp4 for it")
     opened = open_dataset(dataset, storage_options, version=version)
     _check_place(target, dataset)
     try:
+        if shots is not None:
+            return _shot_sheet(opened, shots, target)
+        if pasting is not None:
+            named = pasting.video
+            span = span_of_film(opened, named) if named else span_of_track(find_track(opened, str(track)))
+            write_pasted_film(opened, span, target, shape=pasting.shape, feather=pasting.feather)
+            return 0
         if track is None:
             return _contact_sheet(opened, target)
         if resample_fps is not None:
@@ -62,6 +92,24 @@ def render(
         return _film(opened, find_track(opened, track), target)
     except OSError as err:
         raise WrongUse(f"{target}: {err.strerror or err}; make room there, or choose another folder with -o") from err
+
+
+def _check_shots(target: Path, track: str | None, pasting: Pasting | None, resample_fps: float | None) -> None:
+    if track is not None or pasting is not None or resample_fps is not None:
+        raise WrongUse("--shots: a sheet of a film's shots takes no track, --paste or --resample")
+    if target.suffix != ".png":
+        raise WrongUse(f"{target}: a sheet is a picture; name it {target.stem}.png")
+
+
+def _check_pasting(target: Path, track: str | None, pasting: Pasting, resample_fps: float | None) -> None:
+    if (track is None) == (pasting.video is None):
+        raise WrongUse("--paste: name a track, or with --video the film whose faces are all replaced")
+    if resample_fps is not None:
+        raise WrongUse("--paste goes into frames of the film, which --resample leaves; give one of them")
+    if pasting.shape is not None and pasting.shape not in get_args(MaskShape):
+        raise WrongUse(f"--mask {pasting.shape}: choose one of {', '.join(get_args(MaskShape))}")
+    if target.suffix != ".mp4":
+        raise WrongUse(f"{target}: a film is an mp4; name it {target.stem}.mp4")
 
 
 def _check_name(target: Path, track: str | None) -> None:
@@ -88,6 +136,28 @@ def _contact_sheet(dataset: Dataset, target: Path) -> int:
     ((n,),) = dataset.sql("select count(*) from tracks").fetchall()
     print(f"{target}: contact sheet; the dataset has {n} tracks{', the first are shown' if n > TRACKS_MAX else ''}")
     return 1 if left_out else 0
+
+
+def _shot_sheet(dataset: Dataset, video: str, target: Path) -> int:
+    """Of what is stored: neither the film nor the generator is needed."""
+    named = video.replace("'", "''")
+    rows = (
+        dataset.sql(
+            "select v.uri, s.shot_index, s.first_frame, s.n_frames, s.start_us, s.end_us, s.thumbnail as jpeg "
+            "from shots s join videos v using (video_id) "
+            f"where v.video_id = '{named}' or v.uri = '{named}' order by s.shot_index"
+        )
+        .to_arrow_table()
+        .to_pylist()
+    )
+    if not rows:
+        raise WrongUse(f"{video}: no film of this id or uri has shots here; `latentreel status` lists films by fate")
+    uri = rows[0]["uri"]
+    png = io.BytesIO()
+    shot_sheet(uri, [ShotPicture(**{k: v for k, v in row.items() if k != "uri"}) for row in rows]).save(png, "png")
+    write_file(target, png.getvalue())
+    print(f"{target}: {len(rows)} shots of {uri}")
+    return 0
 
 
 def find_track(dataset: Dataset, name: str) -> dict[str, Any]:

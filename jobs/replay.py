@@ -116,6 +116,7 @@ class _Replay:
                 self._clip(row)
             elif isinstance(row, Receipt):
                 self._receipt(row)
+                self._thumbnails(row.segment_index)
             elif isinstance(row, ErrorRow):
                 where = "" if row.segment_index is None else f", segment {row.segment_index}"
                 print(f"latentreel: {row.stage}{where}: {row.message}", file=sys.stderr)
@@ -169,6 +170,11 @@ class _Replay:
         )
         if self.folder is not None:
             np.save(self.folder / f"{receipt.part}.npy", _latents(rows["w"], self.job))
+
+    def _thumbnails(self, segment_index: int) -> None:
+        if self.folder is not None:
+            for shot_index, jpeg in (self.staging.read_thumbnails(segment_index) or {}).items():
+                (self.folder / f"shot{shot_index:05d}.jpg").write_bytes(jpeg)
 
     def _seconds(self) -> str:
         """Since this was last asked."""

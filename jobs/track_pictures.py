@@ -46,7 +46,7 @@ class TrackPictures:
             )
         self._generator: Generator = load_generator(config.generator, seed=config.seed)
         self._supersample = config.faces.supersample
-        self._soft_border = config.subject == "face"  # as the crops were cut
+        self.shows_faces = config.subject == "face"
 
     @property
     def crop_px(self) -> int:
@@ -60,7 +60,7 @@ class TrackPictures:
             quad_42,
             crop_px=self.crop_px,
             supersample=self._supersample,
-            soft_border=self._soft_border,
+            soft_border=self.shows_faces,  # as it was cut
         )
 
     def reconstructions(self, faces: pa.Table) -> NDArray[np.uint8]:

@@ -29,9 +29,15 @@ class AssembledTrack:
     track: dict[str, Any]
 
 
-def shot_rows(cut: Cut) -> pa.Table:
-    """The rows of `shots`."""
-    rows = [{"video_id": cut.video.video_id, **vars(shot)} for shot in cut.shots]
+def shot_rows(staging: Staging, cut: Cut) -> pa.Table:
+    """The rows of `shots`. A thumbnail that a disk has lost is null: it is not worth the film's second reading."""
+    thumbnails: dict[int, bytes] = {}
+    for segment_index in range(cut.n_segments):
+        thumbnails |= staging.read_thumbnails(segment_index) or {}
+    rows = [
+        {"video_id": cut.video.video_id, **vars(shot), "thumbnail": thumbnails.get(shot.shot_index)}
+        for shot in cut.shots
+    ]
     return pa.Table.from_pylist(rows, schema=SHOTS)
 
 

@@ -35,7 +35,8 @@ from schemas.outcomes import ErrorRow, Status
 from schemas.tables import VIDEOS, TableName
 
 # Commits to `videos` between two compactions of the small tables. A reader opens at most so many small files; a merge
-# rewrites less than one file of 64 MB a table beside what has come, which is 250 kB a film: nothing beside its latents.
+# rewrites less than one file of 64 MB a table beside what has come, which is 250 kB a film and 10 kB a shot for its
+# picture: nothing beside its latents.
 TIDY_EVERY = 256
 
 
@@ -107,7 +108,7 @@ def _finalise(task: Input, job: Job) -> Fate:
     if tracks:
         pins["frames"] = _append(job, "frames", task, frame_files)
         pins["tracks"] = _append(job, "tracks", task, write_rows(store, "tracks", track_rows(tracks)))
-    pins["shots"] = _append(job, "shots", task, write_rows(store, "shots", shot_rows(cut)))
+    pins["shots"] = _append(job, "shots", task, write_rows(store, "shots", shot_rows(staging, cut)))
     _commit_video(task, job, _video_row(task, job, fate, cut), f"{fate.status} {task.uri}", pins)
     staging.clear()
     return fate

@@ -29,7 +29,7 @@ from operators.faces.people import NewTracks, People, tell_apart
 from pipeline.commit import Change, commit
 from pipeline.data_files import DataFile, data_files, null_counts
 from pipeline.final_files import FinalFile, write_rows
-from pipeline.people_ledger import ROUND, PeopleLedger, identities, people_in_tracks, round_of
+from pipeline.people_ledger import ROUND, ROWS_AT_ONCE, PeopleLedger, identities, people_in_tracks, round_of
 from pipeline.pin import pin
 from pipeline.tables import Tables
 from schemas.errors import WrongUse
@@ -39,7 +39,6 @@ from schemas.tables import SCHEMAS
 THRESHOLD = 0.4
 THRESHOLD_STEP = 0.001  # it is kept in the log of `tracks`, where numbers are whole
 _THRESHOLD = "people_threshold"
-_ROWS_AT_ONCE = 65_536  # tracks that a round names: 33 MB of identities, beside one file of at most 128 MB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +60,7 @@ def name_people(tables: Tables, *, threshold: float | None = None, anew: bool = 
     """
     threshold = threshold if threshold is None else _checked(threshold)
     if anew:
-        _forget(tables, threshold or THRESHOLD)
+        _forget(tables, threshold)
     ledger = PeopleLedger(tables)
     n_tracks = n_new_people = 0
     while True:
@@ -94,15 +93,18 @@ def _checked(threshold: float) -> float:
 
 
 def _threshold_of(tables: Tables, table: DeltaTable, wanted: float | None) -> float:
-    kept = table.transaction_version(_THRESHOLD)
-    if kept is None:
-        return THRESHOLD if wanted is None else wanted
-    if wanted is not None and round(wanted / THRESHOLD_STEP) != kept:
-        raise WrongUse(
-            f"{tables.root}: its people were told apart at {kept * THRESHOLD_STEP:g}, not at {wanted:g}; leave "
-            "--threshold out, or start over with --anew"
-        )
-    return float(kept * THRESHOLD_STEP)
+    kept = _kept_threshold(table)
+    if wanted is None or kept is None or abs(wanted - kept) < THRESHOLD_STEP / 2:
+        return wanted or kept or THRESHOLD
+    raise WrongUse(
+        f"{tables.root}: its people were told apart at {kept:g}, not at {wanted:g}; leave --threshold out, or start "
+        "over with --anew"
+    )
+
+
+def _kept_threshold(table: DeltaTable) -> float | None:
+    steps = table.transaction_version(_THRESHOLD)
+    return None if steps is None else float(steps * THRESHOLD_STEP)
 
 
 def _known(tables: Tables, table: DeltaTable, ledger: PeopleLedger) -> People:
@@ -116,7 +118,10 @@ def _known(tables: Tables, table: DeltaTable, ledger: PeopleLedger) -> People:
 
 
 def _unnamed(tables: Tables, table: DeltaTable) -> NewTracks:
-    """Tracks of committed films without a person, as many as a round names. Opens only files that have such."""
+    """Tracks of committed films without a person, at least as many as a round names if there are so many.
+
+    Opens only files that have such.
+    """
     films = tables.read("videos", ["video_id"], only=ds.field("status") == "committed")["video_id"]
     without = null_counts(table, "person_id")
     found: list[pa.Table] = []
@@ -127,7 +132,7 @@ def _unnamed(tables: Tables, table: DeltaTable) -> NewTracks:
         rows = pq.read_table(io.BytesIO(tables.store.read(f"tracks/{file.path}")), columns=columns)
         is_new = pc.and_(pc.is_null(rows["person_id"]), pc.is_valid(rows["identity"]))
         found.append(rows.filter(pc.and_(is_new, pc.is_in(rows["video_id"], films.combine_chunks()))))
-        if sum(some.num_rows for some in found) >= _ROWS_AT_ONCE:
+        if sum(some.num_rows for some in found) >= ROWS_AT_ONCE:
             break
     rows = pa.concat_tables(found) if found else SCHEMAS["tracks"].empty_table()
     return NewTracks(
@@ -165,15 +170,16 @@ def _commit_names(tables: Tables, names: dict[str, str], naming: int, threshold:
     return n_named >= len(names)
 
 
-def _forget(tables: Tables, threshold: float) -> None:
-    """Nobody has a name any more, in one commit."""
+def _forget(tables: Tables, threshold: float | None) -> None:
+    """Nobody has a name any more, in one commit. Takes: the threshold from now on, None for the dataset's own."""
     rewritten = _Rewritten(tables, lambda rows: pa.nulls(rows.num_rows, pa.string()))
 
     def change_of(table: DeltaTable) -> Change:
         without = null_counts(table, "person_id")
         files = [file for file in data_files(table) if without[file.path] != file.n_rows]
         changed = [file for file in files if rewritten.of(file).n_changed]
-        return _change("forgot who is who", changed, rewritten, round_of(table) + 1, threshold)
+        at = threshold or _kept_threshold(table) or THRESHOLD
+        return _change("forgot who is who", changed, rewritten, round_of(table) + 1, at)
 
     commit(tables, "tracks", change_of)
 

@@ -26,6 +26,8 @@ from pipeline.tables import WHAT, Tables
 from schemas.tables import SCHEMAS
 
 ROUND = "people"  # application in the logs of `tracks` and `_people`: how often names were given
+ROWS_AT_ONCE = 65_536  # tracks that are looked at together: 33 MB of identities, beside one file of at most 128 MB
+_OF_TRACKS = ["person_id", "identity", "n_frames"]
 # More files than this are written anew as one: reading 64 small ones takes a second from an object store.
 _FILES_MAX = 64
 
@@ -92,20 +94,21 @@ def round_of(table: DeltaTable) -> int:
 
 
 def people_in_tracks(tables: Tables, table: DeltaTable) -> People:
-    """Everybody who has a track in a version of `tracks`. Opens a file at a time.
+    """Everybody who has a track in a version of `tracks`. Opens a file at a time, and only those with names.
 
     Raises: FileNotFoundError where one was compacted away and vacuumed meanwhile.
     """
-    people = NOBODY
+    people, waiting = NOBODY, SCHEMAS["tracks"].empty_table().select(_OF_TRACKS)
     nulls = null_counts(table, "person_id")
     for file in data_files(table):
         if nulls[file.path] == file.n_rows:
             continue
-        content = io.BytesIO(tables.store.read(f"tracks/{file.path}"))
-        rows = pq.read_table(content, columns=["person_id", "identity", "n_frames"])
+        rows = pq.read_table(io.BytesIO(tables.store.read(f"tracks/{file.path}")), columns=_OF_TRACKS)
         rows = rows.filter(pc.and_(pc.is_valid(rows["person_id"]), pc.is_valid(rows["identity"])))
-        people = _met_again(people, rows)
-    return people
+        waiting = pa.concat_tables([waiting, rows])
+        if waiting.num_rows >= ROWS_AT_ONCE:
+            people, waiting = _met_again(people, waiting), waiting.slice(0, 0)
+    return _met_again(people, waiting)
 
 
 def _met_again(known: People, rows: pa.Table) -> People:

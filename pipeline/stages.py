@@ -6,12 +6,13 @@ results pass through. All state along time lives inside one call on one row, so 
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
 from operators.video.segment_frames import Read
+from operators.video.thumbnails import ShotThumbnails
 from pipeline.deaths import begin
 from pipeline.local_copy import FilmChanged, local_copy
 from pipeline.prepare_worker import prepare_worker
@@ -87,6 +88,11 @@ class CutVideo:
             at("shots")
             film = LookThrough(self.frames, video, path, longer_side_px=settings.detect_px)
             shots = self.find_shots(video, film)
+            if self.frames.taken_over:
+                # decord may have passed over a damaged frame without a word, and given all behind it too early. PyAV
+                # says each picture's time.
+                film = LookThrough(self.frames, replace(video, decoder="pyav"), path, longer_side_px=settings.detect_px)
+                shots = self.find_shots(video, film)
         return Cut(video=film.video, shots=shots, n_segments=len(cut_segments(film.video, shots, settings)))
 
 
@@ -119,16 +125,20 @@ class FindFaces:
         staging, segment = _staging(self.job, task.input), task.segment
         staged = staging.read_parts(segment.segment_index)
         n_rows = {part: staging.part_rows(part) for part in staged or ()}
-        if staged is not None and None not in n_rows.values():
+        has_thumbnails = staging.read_thumbnails(segment.segment_index) is not None
+        if staged is not None and None not in n_rows.values() and has_thumbnails:
             yield pack(task.input.video_id, Note(video_id=task.input.video_id, n_faces=len(staged)))
             yield from _receipts_of_staged(staging.video_id, segment, n_rows)
             return
         at("faces")
+        thumbnails = ShotThumbnails(segment)
         with local_copy(task.input, self.job.storage_options) as path:
             found = self.find_tracks(
                 segment,
-                lambda: self.frames.read(
-                    segment.video, path, first_frame=segment.decode_first, n_frames=segment.decode_n
+                thumbnails.watched(
+                    lambda: self.frames.read(
+                        segment.video, path, first_frame=segment.decode_first, n_frames=segment.decode_n
+                    )
                 ),
             )
         clips = found.clips
@@ -136,6 +146,7 @@ class FindFaces:
             at("emotion")
             clips = [self.read_emotion(clip) for clip in clips]
         at("staging")
+        staging.write_thumbnails(segment.segment_index, thumbnails.jpegs)
         staging.write_parts(segment.segment_index, [clip.track.key for clip in clips], found.dropped)
         yield pack(task.input.video_id, Note(video_id=task.input.video_id, n_faces=len(clips)))
         if not clips:

@@ -1,7 +1,8 @@
 """Staged results of a video: immutable files that an interrupted run leaves and the next one takes up.
 
     _staging/<config_id>/<video_id>/cut.parquet            what the film is: facts, shots, pts
-    _staging/<config_id>/<video_id>/seg00003.parts.json    segment 3's parts, and what was left out; comes first
+    _staging/<config_id>/<video_id>/seg00003.thumbs.parquet    a picture of each shot whose middle lies in segment 3
+    _staging/<config_id>/<video_id>/seg00003.parts.json    segment 3's parts, and what was left out; before them
     _staging/<config_id>/<video_id>/seg00003-….parquet     one part of one track: rows of `frames` without their track
 
 Nothing here is visible to a reader. File names say what a file answers for, and its content depends on the film and the
@@ -10,6 +11,7 @@ configuration alone, so whoever writes it second writes the same bytes.
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -70,6 +72,19 @@ class Staging:
             return None
         video = Video(**meta["video"], pts_us=table["pts_us"].to_numpy())
         return Cut(video=video, shots=tuple(Shot(**shot) for shot in meta["shots"]), n_segments=meta["n_segments"])
+
+    def write_thumbnails(self, segment_index: int, jpegs: Mapping[int, bytes]) -> None:
+        """Takes: by shot_index."""
+        columns = {"shot_index": pa.array(list(jpegs), pa.int32()), "jpeg": pa.array(list(jpegs.values()), pa.binary())}
+        self._write(_thumbnails_name(segment_index), pa.table(columns), {})
+
+    def read_thumbnails(self, segment_index: int) -> dict[int, bytes] | None:
+        """By shot_index; none may lie in a segment. None where they are not staged, or are torn."""
+        try:
+            table, _ = self._read(_thumbnails_name(segment_index))
+        except (FileNotFoundError, *_TORN):
+            return None
+        return dict(zip(table["shot_index"].to_pylist(), table["jpeg"].to_pylist(), strict=True))
 
     def write_parts(self, segment_index: int, parts: list[PartKey], dropped: Dropped = NOTHING_DROPPED) -> None:
         found = {"parts": [str(key) for key in parts], "dropped": asdict(dropped)}
@@ -153,6 +168,10 @@ def clear_leftovers(store: Store, config_id: str, accounted: set[str]) -> None:
     for video_id in store.folders(f"_staging/{config_id}"):
         if video_id in accounted:
             Staging(store, config_id, video_id).clear()
+
+
+def _thumbnails_name(segment_index: int) -> str:
+    return f"seg{segment_index:05d}.thumbs.parquet"
 
 
 def _rows(clip: LatentClip) -> pa.Table:

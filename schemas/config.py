@@ -6,6 +6,7 @@ batches) is not configuration: it may not change the result. The reason for each
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -19,11 +20,68 @@ class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class ChangeWeights(_Settings):
+    """What counts as a change from frame to frame, for `adaptive` and `content`: shares of a mean."""
+
+    hue: float = Field(1.0, ge=0)
+    saturation: float = Field(1.0, ge=0)
+    lightness: float = Field(1.0, ge=0)  # alone: for films in black and white, whose hue is noise
+    edges: float = Field(0.0, ge=0)  # PySceneDetect's own; text that moves would be a change
+
+
+class AdaptiveSettings(_Settings):
+    """A cut is a change that stands out from those around it."""
+
+    threshold: float = Field(3.0, gt=0)  # times the mean of its neighbours; lower: a fast pan is cut
+    window: int = Field(2, ge=1)  # neighbours on either side; a cut nearer than that to another hides both
+    min_content: float = Field(15.0, ge=0)  # of change, in grey levels: below it nothing is cut, however still the rest
+
+
+class ContentSettings(_Settings):
+    """A cut is a large change."""
+
+    threshold: float = Field(27.0, gt=0)  # grey levels; higher: cuts between dark shots are missed
+
+
+class HashSettings(_Settings):
+    """A cut is another coarse picture: insensitive to light and flicker."""
+
+    threshold: float = Field(0.35, gt=0, le=1)  # share of bits that differ
+    size: int = Field(8, ge=2)  # bits of a side
+    lowpass: int = Field(2, ge=1)  # how much finer than that the picture is looked at
+
+
+class HistogramSettings(_Settings):
+    """A cut is another distribution of lightness: insensitive to motion."""
+
+    threshold: float = Field(0.2, gt=0, le=1)  # 1 - correlation of the two
+    bins: int = Field(128, ge=2, le=256)
+
+
+class FadeSettings(_Settings):
+    """A fade is a way into black and out of it."""
+
+    # Mean grey level of a frame that is black. A fade ends in black, 0 to 1; a dark scene in a letter box has 4 and
+    # more, and PySceneDetect's own 12 cuts it wherever its light flickers.
+    black: float = Field(3.0, ge=0, le=255)
+    # Where in the black the new shot starts: -1 at its first frame, 1 where the picture comes back. In the middle, as
+    # is PySceneDetect's default, a cut to black followed by a fade makes two black shots.
+    bias: float = Field(1.0, ge=-1, le=1)
+
+
 class ShotSettings(_Settings):
     """Where the film is cut, and how it is dealt out as work."""
 
-    detector: Literal["adaptive", "content"] = "adaptive"  # adaptive: fast camera moves are not taken for cuts
+    # adaptive: fast camera moves are not taken for cuts. All four find the hard cuts of the clips that tests look at;
+    # hash also cuts a talking head three times, and histogram misses six of ten where much is dark.
+    detector: Literal["adaptive", "content", "hash", "histogram"] = "adaptive"
+    weights: ChangeWeights = ChangeWeights()
+    adaptive: AdaptiveSettings = AdaptiveSettings()
+    content: ContentSettings = ContentSettings()
+    hash: HashSettings = HashSettings()
+    histogram: HistogramSettings = HistogramSettings()
     fades: bool = True  # trailers fade through black between almost all scenes
+    fade: FadeSettings = FadeSettings()
     detect_px: int = Field(128, ge=16, le=1024)  # longer side; cuts show at any size, and detectors take 1 ms a frame
     min_shot_s: float = Field(0.4, ge=0)  # shorter: flashes and muzzle fire count as shots
     segment_s: float = Field(10.0, gt=0)  # what one kill costs; long enough that most shots stay whole
@@ -243,20 +301,15 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") 
     return found
 
 
-def load_config(path: str | None, overrides: dict[str, Any]) -> Config:
-    """One YAML file, then flags over it.
+def load_config(paths: str | Sequence[str] | None, overrides: dict[str, Any]) -> Config:
+    """YAML files, later ones over earlier ones, then flags over all.
 
     Takes: `overrides` as dotted names, {"inversion.method": "naive"}; None values are flags that were not given.
     Raises: WrongUse naming the file, the setting and what it may be.
     """
     settings: dict[str, Any] = {}
-    if path is not None:
-        try:
-            settings = yaml.safe_load(Path(path).read_text()) or {}
-        except (OSError, yaml.YAMLError) as err:
-            raise WrongUse(f"--config {path}: {' '.join(str(err).split())}; give a YAML file of settings") from err
-        if not isinstance(settings, dict):
-            raise WrongUse(f"--config {path}: holds a {type(settings).__name__}; write settings as `name: value`")
+    for path in [paths] if isinstance(paths, str) else paths or []:
+        settings = _laid_over(settings, _read(path))
     for name, value in overrides.items():
         if value is not None:
             *groups, last = name.split(".")
@@ -273,3 +326,23 @@ def load_config(path: str | None, overrides: dict[str, Any]) -> Config:
         where = ".".join(map(str, first["loc"]))
         what = f"setting {where} = {first.get('input')!r}" if where else "settings"  # of several groups: all of them
         raise WrongUse(f"{what}: {first['msg'].lower()}; see docs/settings.md") from err
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        settings = yaml.safe_load(Path(path).read_text()) or {}
+    except (OSError, yaml.YAMLError) as err:
+        raise WrongUse(f"--config {path}: {' '.join(str(err).split())}; give a YAML file of settings") from err
+    if not isinstance(settings, dict):
+        raise WrongUse(f"--config {path}: holds a {type(settings).__name__}; write settings as `name: value`")
+    return settings
+
+
+def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Groups are merged, so that a file says only what it changes; of anything else the upper one counts."""
+    merged = dict(below)
+    for name, value in above.items():
+        under = below.get(name)
+        both = isinstance(under, dict) and isinstance(value, dict)
+        merged[name] = _laid_over(under, value) if both else value  # type: ignore[arg-type]
+    return merged

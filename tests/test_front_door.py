@@ -35,8 +35,8 @@ OPTIONS = {
     "puppets sample": {"folder", "debug", "help"},
     "query": {"dataset", "sql", "format", "output", "version", "storage-option", "debug", "help"},
     "render": {
-        "resample", "paste", "video", "mask", "feather", "version", "dataset", "track", "output", "storage-option",
-        "debug", "help",
+        "resample", "paste", "video", "shots", "mask", "feather", "version", "dataset", "track", "output",
+        "storage-option", "debug", "help",
     },
     "replay": {"dataset", "video", "segment", "output", "device", "storage-option", "debug", "help"},
     "retry": {"dataset", "videos", "storage-option", "debug", "help"},

@@ -81,7 +81,7 @@ class SideBySide:
             picture.paste(Image.fromarray(_shown(face)), (x, self.panels_y))
         draw, (left, middle, right), y = ImageDraw.Draw(picture), self.panels_x, self._below_y
         draw.text((left, y), f"frame {frame.frame_index}", TEXT, self._font)
-        draw.text((left + self._scaled(104), y), _clock(frame.pts_us), TEXT, self._font)
+        draw.text((left + self._scaled(104), y), clock(frame.pts_us), TEXT, self._font)
         draw.text((middle, y), f"PSNR {frame.psnr:.1f} dB", TEXT, self._font)
         if frame.emotion is not None:
             dot = (right, y + self._scaled(4), right + self._scaled(9), y + self._scaled(13))
@@ -104,7 +104,7 @@ def _shown(face_RRC: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return face_RRC.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def _clock(pts_us: int) -> str:
+def clock(pts_us: int) -> str:
     """0:05.125, or 1:02:03.125."""
     seconds, rest_us = divmod(pts_us, 1_000_000)
     minutes, seconds = divmod(seconds, 60)

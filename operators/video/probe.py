@@ -76,6 +76,8 @@ def probe(path: str, *, uri: str, video_id: str, alive: Callable[[], None] = lam
     with open_film(path, uri=uri) as container:
         stream = film_stream(container)
         if stream is None:
+            if not len(container.streams):
+                raise BadInput(f"{uri}: its index names no streams: it is damaged or cut off; fetch it again")
             raise BadInput(f"{uri}: has no video stream; give a film, not a sound file or a cover picture")
         _check_codec(uri, stream)
         _check_size(uri, stream)

@@ -1,22 +1,28 @@
 """Find where a film is cut. H, W, C = 3 of a reduced frame.
 
-Detectors: PySceneDetect's (Castellano, scenedetect.com), one frame at a time: AdaptiveDetector or ContentDetector for
-cuts, ThresholdDetector for fades through black.
+Detectors: PySceneDetect's (Castellano, scenedetect.com), one frame at a time: Adaptive-, Content-, Hash- or
+HistogramDetector for cuts, ThresholdDetector for fades through black.
 """
 
 from collections.abc import Iterable
 from itertools import pairwise
 
 import cv2
-from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode, SceneDetector, ThresholdDetector
+from scenedetect import (
+    AdaptiveDetector,
+    ContentDetector,
+    FrameTimecode,
+    HashDetector,
+    HistogramDetector,
+    SceneDetector,
+    ThresholdDetector,
+)
 
 from schemas.config import ShotSettings
 from schemas.video import Frame, Shot, Video
 
-# Mean grey level of a frame that is black. A fade ends in black, 0 to 1; a dark scene in a letter box has 4 and more,
-# and PySceneDetect's own 12 cuts it wherever its light flickers.
-_BLACK = 3
 _ANY_RATE = 25.0  # of the detectors' clock; they get no length in seconds, so it changes nothing
+_NO_LENGTH = 0  # how short a shot may be is decided once, by FindShots, in real time and over all detectors
 
 
 class FindShots:
@@ -24,7 +30,8 @@ class FindShots:
 
     Takes: all frames of the video, in order, best read with `longer_side_px=settings.detect_px`. Should fewer come,
     because the film is damaged, the shots cover those that came: at least one.
-    Not promised: dissolves and wipes; a cut nearer than `min_shot_s` to the one before (the earlier is kept).
+    Not promised: dissolves, wipes and fades through white; a cut nearer than `min_shot_s` to the one before (the
+    earlier is kept).
     """
 
     def __init__(self, settings: ShotSettings):
@@ -42,13 +49,11 @@ class FindShots:
         return self._between(video.first(n_read), {cut.frame_num for cut in found})
 
     def _detectors(self) -> list[SceneDetector]:
-        # min_scene_len=0: how short a shot may be is decided once, below, in real time and over all detectors
-        cuts = {"adaptive": AdaptiveDetector, "content": ContentDetector}[self.settings.detector](min_scene_len=0)
+        fade = self.settings.fade
+        cuts = _cut_detector(self.settings)
         if not self.settings.fades:
             return [cuts]
-        # fade_bias=1: the new shot starts where the picture comes back. In the middle of the black, as is the
-        # default, a cut to black followed by a fade makes two black shots.
-        return [cuts, ThresholdDetector(_BLACK, min_scene_len=0, fade_bias=1.0)]
+        return [cuts, ThresholdDetector(fade.black, min_scene_len=_NO_LENGTH, fade_bias=fade.bias)]
 
     def _between(self, video: Video, cuts: set[int]) -> tuple[Shot, ...]:
         min_us = round(self.settings.min_shot_s * 1e6)
@@ -62,3 +67,23 @@ class FindShots:
             Shot(shot_index=i, first_frame=first, n_frames=end - first, start_us=start_us, end_us=next_us)
             for i, (first, end, (start_us, next_us)) in enumerate(zip(firsts, ends, pairwise(starts_us), strict=True))
         )
+
+
+def _cut_detector(settings: ShotSettings) -> SceneDetector:
+    weights, adaptive, coarse = settings.weights, settings.adaptive, settings.hash
+    changes = ContentDetector.Components(weights.hue, weights.saturation, weights.lightness, weights.edges)
+    match settings.detector:
+        case "adaptive":
+            return AdaptiveDetector(
+                adaptive.threshold,
+                min_scene_len=_NO_LENGTH,
+                window_width=adaptive.window,
+                min_content_val=adaptive.min_content,
+                weights=changes,
+            )
+        case "content":
+            return ContentDetector(settings.content.threshold, min_scene_len=_NO_LENGTH, weights=changes)
+        case "hash":
+            return HashDetector(coarse.threshold, coarse.size, coarse.lowpass, min_scene_len=_NO_LENGTH)
+        case "histogram":
+            return HistogramDetector(settings.histogram.threshold, settings.histogram.bins, min_scene_len=_NO_LENGTH)

@@ -4,7 +4,7 @@ import os
 import signal
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -43,24 +43,33 @@ def write_long(path: Path, *, shade: int) -> Path:
     return write_clip(path, size=(640, 360), options={"preset": "ultrafast"}, frames=pictures)
 
 
-@contextmanager
-def decoders_get(signals: dict[Path, signal.Signals]) -> Iterator[list[Path]]:
-    """While the block runs, each decoding process that has one of the films open gets the signal. Gives those caught.
+def hang(pid: int) -> None:
+    """The process answers nothing any more, SIGTERM neither."""
+    os.kill(pid, signal.SIGSTOP)
 
-    SIGSTOP is a decoder that hangs: it answers nothing any more, SIGTERM neither. SIGSEGV is one that crashes.
+
+def crash(pid: int) -> None:
+    os.kill(pid, signal.SIGSEGV)
+
+
+@contextmanager
+def decoders_watched(actions: dict[Path, Callable[[int], None]]) -> Iterator[list[Path]]:
+    """While the block runs, the action of a film is done once to each decoding process that has it open.
+
+    Gives the films whose action was done, as often as it was.
     """
     caught: list[Path] = []
     over = threading.Event()
 
     def watch() -> None:
-        stopped: set[int] = set()
+        done: set[int] = set()
         while not over.wait(LOOK_EVERY_S):
-            for pid in _decoders() - stopped:
-                for path in _open_files(pid) & signals.keys():
+            for pid in _decoders() - done:
+                for path in _open_files(pid) & actions.keys():
                     with suppress(ProcessLookupError):
-                        os.kill(pid, signals[path])
+                        actions[path](pid)
                         caught.append(path)
-                        stopped.add(pid)
+                        done.add(pid)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
@@ -130,6 +131,12 @@ def test_where_decord_hangs_pyav_goes_on_and_decord_is_not_asked_again(clip, n_t
             list(source.read(video, str(path)))
 
 
+def _signal(pid: int, *numbers: signal.Signals) -> None:
+    for number in numbers:
+        with suppress(ProcessLookupError):  # reaped after the first
+            os.kill(pid, number)
+
+
 @pytest.mark.parametrize("deadly", [signal.SIGKILL, signal.SIGSEGV])
 def test_a_look_that_kills_its_process_is_an_interruption(clip, deadly):
     path, video = clip
@@ -137,7 +144,7 @@ def test_a_look_that_kills_its_process_is_an_interruption(clip, deadly):
         list(source.read(video, str(path), n_frames=1))
         doomed = _child(source)
         os.kill(doomed, signal.SIGSTOP)  # holds it in the middle, so that the signal comes while it is at work
-        killer = threading.Timer(0.3, lambda: [os.kill(doomed, number) for number in (deadly, signal.SIGCONT)])
+        killer = threading.Timer(0.3, _signal, args=(doomed, deadly, signal.SIGCONT))
         killer.start()
         with pytest.raises(Interrupted, match=rf"film.mp4: while its index was read, .* died \({deadly.name}\)"):
             source.probe(str(path), uri="film.mp4", video_id="")

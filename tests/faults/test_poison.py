@@ -1,20 +1,24 @@
 """Every way in which a film goes wrong, beside good ones: each file has its fate and reason, the good ones are done.
 
-The decoders that hang and crash are real ones: their processes get SIGSTOP and SIGSEGV whenever they have a film of a
-certain name open, whoever opens it and however often.
+The decoders that hang and crash are real ones: their processes get SIGSTOP and SIGSEGV whenever they have a certain
+film open, whoever opens it and however often.
 """
 
+import os
 import shutil
 import signal
+import subprocess
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from pipeline.read import Dataset, open_dataset
-from tests.faults.poison import decoders_get, write_long, write_zoo
-from tests.runs import FAST, run_here
+from tests.faults.poison import crash, decoders_watched, hang, write_long, write_zoo
+from tests.runs import FAST, command, run_here
 
 pytestmark = pytest.mark.faults
 DEADLINE_S = 2.0
@@ -68,8 +72,8 @@ def zoo(tmp_path_factory: pytest.TempPathFactory, films: list[Path]) -> Path:
     return folder
 
 
-def _deadly(folder: Path) -> dict[Path, signal.Signals]:
-    return {folder / "hangs.mp4": signal.SIGSTOP, folder / "crashes.mp4": signal.SIGSEGV}
+def _deadly(folder: Path) -> dict[Path, Callable[[int], None]]:
+    return {folder / "hangs.mp4": hang, folder / "crashes.mp4": crash}
 
 
 def _invert(sources: list[Path], dataset: Path, address: str) -> int:
@@ -94,7 +98,7 @@ def _check(opened: Dataset, expected: dict[str, Fate]) -> None:
 def test_every_file_is_accounted_for(
     zoo: Path, shared: Path, films: list[Path], ray_address: str, tmp_path: Path
 ) -> None:
-    with decoders_get(_deadly(zoo)) as caught:
+    with decoders_watched(_deadly(zoo)) as caught:
         code = _invert([zoo, shared / "media" / "poison"], tmp_path / "d", ray_address)
     assert {path.name for path in caught} == {"hangs.mp4", "crashes.mp4"}, "no decoder hung or crashed"
     assert code == 1
@@ -113,10 +117,34 @@ def test_the_time_is_that_of_the_good_films_and_the_deadlines(
     start_s = time.monotonic()
     assert _invert(good, tmp_path / "good", ray_address) == 0
     good_s = time.monotonic() - start_s
-    with decoders_get(_deadly(zoo)) as caught:
+    with decoders_watched(_deadly(zoo)) as caught:
         start_s = time.monotonic()
         _invert([*good, zoo, media / "poison"], tmp_path / "all", ray_address)
         all_s = time.monotonic() - start_s
     deadlines_s = DEADLINE_S * sum(path.name == "hangs.mp4" for path in caught)
     print(f"good films {good_s:.0f} s, all {all_s:.0f} s, deadlines {deadlines_s:.0f} s", flush=True)
     assert all_s <= 1.1 * good_s + deadlines_s
+
+
+def _kill(driver: int, _decoder: int) -> None:
+    os.kill(driver, signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_film_that_kills_every_run_is_quarantined_and_stops_nobody(
+    films: list[Path], ray_address: str, tmp_path: Path
+) -> None:
+    """The driver dies whenever the film is opened. Lost: three runs, and nothing that they had staged."""
+    deadly = write_long(tmp_path / "deadly.mp4", shade=120)
+    words = command("invert", deadly, *films, "-o", tmp_path / "d", "--workers", "1", "--address", ray_address, *FAST)
+    codes: list[int] = []
+    while len(codes) < 5 and codes[-1:] != [1]:
+        run = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with decoders_watched({deadly: partial(_kill, run.pid)}):
+            codes.append(run.wait(300))
+    assert codes == [-signal.SIGKILL] * 3 + [1]
+    opened = open_dataset(str(tmp_path / "d"))
+    _check(
+        opened,
+        {deadly.name: Fate("quarantined", "engine", "3 runs died"), **{film.name: Fate("committed") for film in films}},
+    )

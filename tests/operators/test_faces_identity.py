@@ -32,7 +32,7 @@ def reader() -> IdentityReader:
 @pytest.fixture(scope="module")
 def two_faces(finder):
     """Of the one face, and the same a little lower on the picture: two faces whose numbers differ."""
-    (face,) = finder(ASTRONAUT)
+    ((face,),) = finder([ASTRONAUT])
     return np.stack([face.landmarks_682, face.landmarks_682 + np.array([0, 9], np.float32)])
 
 
@@ -80,7 +80,7 @@ def test_one_person_is_nearer_to_himself_than_to_others(media, finder, reader):
         for t, frame in enumerate(film.decode(video=0)):
             if t in wanted:
                 rgb_HWC = frame.to_ndarray(format="rgb24")
-                found[wanted[t]] += [reader(rgb_HWC, face.landmarks_682[None])[0] for face in finder(rgb_HWC)[:1]]
+                found[wanted[t]] += [reader(rgb_HWC, face.landmarks_682[None])[0] for face in finder([rgb_HWC])[0][:1]]
     means = [np.mean(identities, axis=0) for identities in found]
     apart = {(a, b): float(np.linalg.norm(means[a] - means[b])) for a, b in combinations(range(len(means)), 2)}
     (same,) = [pair for pair in apart if len({segments[i]["person"] for i in pair}) == 1]

@@ -52,7 +52,21 @@ def test_cuts_seen_by_eye(media, source, detector, name, firsts):
     _assert_covers(video, shots)
 
 
-@pytest.mark.parametrize("detector", ["adaptive", "content"])
+def test_a_dark_film_in_a_letter_box(media, source):
+    """Seen by eye, frames before and behind each. Not found: a fade through white at 75, a title that fades in at 176;
+    356 is a cut, 8 frames after one, and 631 the end of the black that begins at 624: both below min_shot_s.
+    """
+    fade_in, cut, cut_from_black, cut_to_black = "fade in", "cut", "cut from black", "cut to black"
+    seen = {
+        241: fade_in, 286: cut, 348: cut_from_black, 372: cut_to_black, 388: fade_in, 480: fade_in, 523: cut, 573: cut,
+        610: cut, 624: cut_to_black,
+    }  # fmt: skip
+    video, shots = _shots(source, media / "cuts_cosmos30s.mp4", ShotSettings())
+    assert [shot.first_frame for shot in shots[1:]] == list(seen)
+    _assert_covers(video, shots)
+
+
+@pytest.mark.parametrize("detector", ["adaptive", "content", "hash", "histogram"])
 def test_trailer_cuts_are_exact(media, source, detector):
     truth = json.loads((media / "trailer_cuts.json").read_text())
     video, shots = _shots(source, media / "trailer_cuts.mp4", ShotSettings(detector=detector))
@@ -105,6 +119,40 @@ def test_made_films(levels, settings, firsts):
     shots = FindShots(ShotSettings(**settings))(video, frames)
     assert [shot.first_frame for shot in shots] == firsts
     _assert_covers(video, shots)
+
+
+@pytest.mark.parametrize(
+    ("settings", "firsts"),
+    [
+        pytest.param({"adaptive": {"threshold": 256.0}, "fades": False}, [0], id="adaptive_threshold"),
+        pytest.param({"adaptive": {"min_content": 200.0}, "fades": False}, [0], id="adaptive_min_content"),
+        pytest.param({"adaptive": {"window": 30}, "fades": False}, [0], id="adaptive_window_beyond_the_film"),
+        pytest.param({"weights": {"lightness": 0.0}, "fades": False}, [0], id="a_grey_film_has_no_hue"),
+        pytest.param({"detector": "content", "content": {"threshold": 200.0}}, [0], id="content_threshold"),
+        pytest.param({"detector": "hash"}, [0, 20], id="hash"),
+        pytest.param({"detector": "hash", "hash": {"threshold": 1.0}}, [0], id="hash_threshold"),
+        pytest.param({"detector": "histogram", "histogram": {"bins": 16}}, [0, 20], id="histogram"),
+    ],
+)
+def test_each_setting_is_heard(settings, firsts):
+    video, frames = _film([(0, 255)] * 20 + [(1, 255)] * 20)
+    shots = FindShots(ShotSettings.model_validate(settings))(video, frames)
+    assert [shot.first_frame for shot in shots] == firsts
+
+
+@pytest.mark.parametrize(
+    ("fade", "firsts"),
+    [
+        pytest.param({"bias": -1.0}, [0, 30], id="starts_with_the_black"),
+        pytest.param({"bias": 0.0}, [0, 34], id="starts_in_its_middle"),
+        pytest.param({"black": 60.0}, [0, 41], id="black_is_brighter"),
+    ],
+)
+def test_where_a_fade_is_cut(fade, firsts):
+    """Grey levels are half of what stands in FADE: below 3 in frames 30 to 36, below 60 in frames 26 to 40."""
+    video, frames = _film(FADE)
+    shots = FindShots(ShotSettings.model_validate({"fade": fade}))(video, frames)
+    assert [shot.first_frame for shot in shots] == firsts
 
 
 def test_the_shortest_shot_is_in_seconds_at_any_rate():

@@ -1,5 +1,6 @@
 """From parts to tracks: what belongs together is one track, in order, whatever the parts were called."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +141,22 @@ def test_a_cut_comes_back_from_staging(tmp_path: Path) -> None:
     assert again is not None
     assert (again.shots, again.n_segments, repr(again.video)) == (cut.shots, cut.n_segments, repr(cut.video))
     np.testing.assert_array_equal(again.video.pts_us, cut.video.pts_us)
-    assert shot_rows(again).to_pylist()[0]["n_frames"] == 5
+    assert shot_rows(staging, again).to_pylist()[0]["n_frames"] == 5
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        pytest.param(lambda path: None, [b"jpeg"], id="whole"),
+        pytest.param(lambda path: path.unlink(), [None], id="gone"),
+        pytest.param(lambda path: os.truncate(path, 60), [None], id="torn"),
+    ],
+)
+def test_a_thumbnail_that_is_lost_is_null(tmp_path: Path, damage, found: list) -> None:
+    staging, cut = _staged(tmp_path, [[dict(first=0, n=5)]])
+    staging.write_thumbnails(0, {0: b"jpeg"})
+    damage(tmp_path / staging.folder / "seg00000.thumbs.parquet")
+    assert shot_rows(staging, cut)["thumbnail"].to_pylist() == found
 
 
 def test_part_keys_round_trip() -> None:

@@ -135,6 +135,8 @@ def test_staged_parts_are_used_again(film: Input, staged: Callable[[str], Staged
         pytest.param("*-part000.parquet", lambda path: path.unlink(), 1, id="a_part_is_gone"),
         pytest.param("*-part000.parquet", lambda path: os.truncate(path, 100), 1, id="a_part_is_cut_off"),
         pytest.param("*.parts.json", lambda path: os.truncate(path, 3), 2, id="the_list_of_parts_is_cut_off"),
+        pytest.param("*.thumbs.parquet", lambda path: os.truncate(path, 50), 2, id="the_thumbnails_are_cut_off"),
+        pytest.param("*.thumbs.parquet", lambda path: path.unlink(), 2, id="the_thumbnails_are_gone"),
         pytest.param("cut.parquet", lambda path: os.truncate(path, 50), 2, id="the_cut_is_cut_off"),
     ],
 )

@@ -79,6 +79,12 @@ def test_each_shot_is_one_track(made: str, request: pytest.FixtureRequest) -> No
     assert set(frames["confidence"].to_pylist()) == {1.0}
 
 
+def test_shots_have_the_same_pictures_however_the_work_is_dealt_out(whole: Dataset, in_pieces: Dataset) -> None:
+    pictures = [dataset.shots.sort_by("shot_index")["thumbnail"] for dataset in (whole, in_pieces)]
+    assert pictures[0].null_count == 0 and len(pictures[0]) == 2
+    assert pictures[0].equals(pictures[1])
+
+
 def test_a_track_is_rendered(whole: Dataset, tmp_path: Path) -> None:
     """The crops are cut again as they were inverted, so what is played is as good as the table says."""
     track_id, *_ = sorted(whole.tracks["track_id"].to_pylist())

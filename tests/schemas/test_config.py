@@ -19,6 +19,18 @@ def test_flags_go_over_the_file(tmp_path: Path) -> None:
     assert config.generator == Config().generator
 
 
+def test_later_files_go_over_earlier_ones_setting_by_setting(tmp_path: Path) -> None:
+    job, shots = tmp_path / "job.yaml", tmp_path / "shots.yaml"
+    job.write_text("seed: 7\nshots:\n  fades: false\n  adaptive: {threshold: 5, window: 4}\n")
+    shots.write_text("shots:\n  detector: hash\n  adaptive: {threshold: 2.5}\n")
+    config = load_config([str(job), str(shots)], {"shots.adaptive.min_content": 9})
+    assert (config.seed, config.shots.fades, config.shots.detector) == (7, False, "hash")
+    assert config.shots.adaptive.model_dump() == {"threshold": 2.5, "window": 4, "min_content": 9.0}
+    assert load_config([str(shots), str(job)], {}).shots.adaptive.threshold == 5
+    with pytest.raises(WrongUse, match=f"--config {tmp_path}/gone.yaml"):
+        load_config([str(job), f"{tmp_path}/gone.yaml"], {})
+
+
 @pytest.mark.parametrize(
     ("text", "overrides", "says"),
     [
