@@ -119,7 +119,7 @@ def tracks_of(name: str, frames: list[NDArray[np.uint8]], fps: float, edges: lis
     return [
         (t.key.shot_index, t.n_frames, t.identity_128, int(t.frame_index[0]), t.face_points[0, 30])
         for t in found
-        if t.identity_128 is not None
+        if t.identity_128 is not None and t.landmarks_T682 is not None
     ]
 
 
