@@ -33,7 +33,7 @@ from schemas.video import Frame, Segment, Shot, Video
 
 Floats = NDArray[np.float32]
 SHOT_S = 1.5
-N_MOVIES, MOVIE_S = 6, 24.0
+N_MOVIES, MOVIE_S = 2, 24.0  # a minute each
 THRESHOLDS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6)
 N_ORDERS, N_CALLS = 12, 8
 
@@ -117,9 +117,9 @@ def tracks_of(name: str, frames: list[NDArray[np.uint8]], fps: float, edges: lis
     find = FindTracks(DlibFinder(settings), settings, crop_px=16, identity=IdentityReader())
     found = [clip.track for clip in find(whole, lambda: iter(rows)).clips]
     return [
-        (t.key.shot_index, t.n_frames, t.identity_128, int(t.frame_index[0]), t.landmarks_T682[0, 30])
+        (t.key.shot_index, t.n_frames, t.identity_128, int(t.frame_index[0]), t.face_points[0, 30])
         for t in found
-        if t.identity_128 is not None
+        if t.identity_128 is not None and t.landmarks_T682 is not None
     ]
 
 

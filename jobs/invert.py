@@ -31,6 +31,7 @@ class InvertOptions:
     device: str = "cpu"
     address: str | None = None
     replace: bool = False
+    people_threshold: float | None = None  # None: the dataset's own; not on the command line, see `latentreel people`
     storage_options: dict[str, str] = field(default_factory=dict, repr=False)  # of the dataset and of the films
 
 
@@ -55,7 +56,7 @@ def invert(options: InvertOptions, console: Console | None = None) -> int:
         announce_loss(job, console)
     stop = stop_request(job, console)
     summary = work(plan.todo, job, pools, console, lambda: engine(options.address), stop)
-    name_after_run(tables, console)
+    name_after_run(tables, console, threshold=options.people_threshold)
     return 1 if plan.problems or plan.quarantined or summary.of("quarantined") else 0
 
 

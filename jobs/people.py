@@ -54,10 +54,10 @@ def people(
     return 0
 
 
-def name_after_run(tables: Tables, console: Console) -> None:
+def name_after_run(tables: Tables, console: Console, *, threshold: float | None = None) -> None:
     """Says who came. Films that are committed stay so, whatever happens here."""
     try:
-        named = name_people(tables)
+        named = name_people(tables, threshold=threshold)
     except (OSError, DeltaError, LatentreelError, pa.ArrowException) as err:
         what = " ".join(str(err).split())
         cure = f"the films are whole; `latentreel people {tables.root}` tries again"

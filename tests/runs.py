@@ -15,6 +15,7 @@ from jobs.describe_job import describe_job
 from jobs.exit_codes import settings
 from pipeline.create_tables import open_or_create
 from pipeline.finalise import finalise
+from pipeline.people import name_people
 from pipeline.read import Dataset, open_dataset
 from schemas.config import load_config
 from schemas.tables import TABLES
@@ -65,10 +66,11 @@ def run_here(*words: str | Path) -> "subprocess.CompletedProcess[str]":
 def make_undisturbed(films: list[Path], dataset: Path) -> Path:
     """A dataset made in one process, one stage after the other, without Ray: what every other way has to equal."""
     job, canonical = describe_job(load_config(None, settings(list(FAST[1::2]))), str(dataset))
-    open_or_create(job, canonical, anew=False)
+    tables, _ = open_or_create(job, canonical, anew=False)
     for film in map(input_of, films):
         work_without_engine(film, job)
         assert finalise(film, job).status == "committed"
+    name_people(tables)
     return dataset
 
 

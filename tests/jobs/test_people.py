@@ -64,7 +64,7 @@ def test_a_run_says_who_came(tmp_path: Path) -> None:
 def test_a_run_whose_people_cannot_be_named_is_done_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def fail(*args: Any) -> Any:
+    def fail(*args: Any, **options: Any) -> Any:
         raise error
 
     monkeypatch.setattr(job, "name_people", fail)

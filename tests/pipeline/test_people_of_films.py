@@ -12,7 +12,7 @@ from pipeline.tables import Tables
 
 def test_films_of_one_photograph_show_one_person(undisturbed_films: Path, tmp_path: Path) -> None:
     shutil.copytree(undisturbed_films, tmp_path / "d")
-    named = name_people(Tables(str(tmp_path / "d"), {}))
+    named = name_people(Tables(str(tmp_path / "d"), {}), anew=True)
     rows = open_dataset(str(tmp_path / "d")).sql("select video_id, identity, person_id from tracks").fetchall()
     assert len({video_id for video_id, *_ in rows}) == 3
     assert (named.n_tracks, named.n_people) == (len(rows), 1)
