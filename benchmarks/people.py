@@ -28,7 +28,7 @@ from operators.faces.identity import IdentityReader
 from operators.faces.people import NOBODY, NewTracks, People, nearest, tell_apart
 from operators.puppets.movie import movie_frames, movie_truth
 from operators.puppets.random_script import random_script
-from schemas.config import FaceSettings
+from schemas.face_settings import FaceSettings
 from schemas.video import Frame, Segment, Shot, Video
 
 Floats = NDArray[np.float32]
