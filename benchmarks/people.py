@@ -117,7 +117,7 @@ def tracks_of(name: str, frames: list[NDArray[np.uint8]], fps: float, edges: lis
     find = FindTracks(DlibFinder(settings), settings, crop_px=16, identity=IdentityReader())
     found = [clip.track for clip in find(whole, lambda: iter(rows)).clips]
     return [
-        (t.key.shot_index, t.n_frames, t.identity_128, int(t.frame_index[0]), t.landmarks_T682[0, 30])
+        (t.key.shot_index, t.n_frames, t.identity_128, int(t.frame_index[0]), t.face_points[0, 30])
         for t in found
         if t.identity_128 is not None and t.landmarks_T682 is not None
     ]

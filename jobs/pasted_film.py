@@ -78,11 +78,17 @@ def write_pasted_film(
         raise WrongUse(f"--feather: {err}") from err
     if shape == "face" and not pictures.shows_faces:
         raise WrongUse("--mask face: the dataset's subject is whole frames; take ellipse or square")
-    film = inverted_film(
-        uri=span.uri, video_id=span.video_id, n_bytes=span.bytes, storage_options=dataset.tables.storage_options
-    )
     console = Console(stderr=True)
-    with film as (video, path), FrameSource() as source:
+    with (
+        FrameSource() as source,
+        inverted_film(
+            source,
+            uri=span.uri,
+            video_id=span.video_id,
+            n_bytes=span.bytes,
+            storage_options=dataset.tables.storage_options,
+        ) as (video, path),
+    ):
         if target.resolve() == Path(path).resolve():
             raise WrongUse(f"{target}: is the film itself; choose another name with -o")
         filmed = with_progress(

@@ -7,8 +7,9 @@ import pyarrow as pa
 import ray
 
 from pipeline.flow import Pools, cpu_share
+from pipeline.replay import work_here
 from pipeline.rows import pack, unpack
-from pipeline.stages import CutVideo, FindFaces, InvertAndStage
+from pipeline.stages import ClipTask, SegmentTask
 from schemas.job import Input, Job
 from schemas.outcomes import ErrorRow, Note, Postponed, Receipt
 
@@ -36,12 +37,6 @@ def latents_alone(todo: list[Input], job: Job, pools: Pools) -> Iterator[Receipt
 
 
 def _one_film(task: Input, job: Job) -> Iterator[pa.Table]:
-    """Each stage is made when the first row comes to it: a film that does not decode never waits for torch."""
-    cut = CutVideo(job)
-    find: FindFaces | None = None
-    invert: InvertAndStage | None = None
-    for segment in cut(pack(task.video_id, task)):
-        find = find or FindFaces(job)
-        for clip in find(segment):
-            invert = invert or InvertAndStage(job)
-            yield from invert(clip)
+    for row in work_here(task, job):
+        if not isinstance(row, SegmentTask | ClipTask):
+            yield pack(task.video_id, row)

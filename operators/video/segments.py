@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from schemas.config import ShotSettings
+from schemas.shot_settings import ShotSettings
 from schemas.video import Segment, Shot, Video
 
 # A shot up to this many segments long stays whole, and a run of shots never gets longer: cutting a shot costs a

@@ -18,7 +18,7 @@ from scenedetect import (
     ThresholdDetector,
 )
 
-from schemas.config import ShotSettings
+from schemas.shot_settings import ShotSettings
 from schemas.video import Frame, Shot, Video
 
 _ANY_RATE = 25.0  # of the detectors' clock; they get no length in seconds, so it changes nothing

@@ -52,6 +52,11 @@ def crash(pid: int) -> None:
     os.kill(pid, signal.SIGSEGV)
 
 
+def kill_its_worker(pid: int) -> None:
+    """What the kernel does to the process that works on a film when memory runs out."""
+    os.kill(int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1]), signal.SIGKILL)
+
+
 @contextmanager
 def decoders_watched(actions: dict[Path, Callable[[int], None]]) -> Iterator[list[Path]]:
     """While the block runs, the action of a film is done once to each decoding process that has it open.
@@ -66,7 +71,7 @@ def decoders_watched(actions: dict[Path, Callable[[int], None]]) -> Iterator[lis
         while not over.wait(LOOK_EVERY_S):
             for pid in _decoders() - done:
                 for path in _open_files(pid) & actions.keys():
-                    with suppress(ProcessLookupError):
+                    with suppress(ProcessLookupError, FileNotFoundError):
                         actions[path](pid)
                         caught.append(path)
                         done.add(pid)

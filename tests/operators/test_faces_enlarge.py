@@ -25,13 +25,15 @@ def settings(smallest_px, detect_px=960):
     ],
 )
 def test_which_pictures(size, smallest_px, expected):
-    assert [view.times for view in views(*size, settings(smallest_px))] == expected
+    height, width = size
+    assert [view.times for view in views(height, width, settings(smallest_px))] == expected
 
 
 @pytest.mark.parametrize("size", [(1080, 1920), (1920, 1080), (2160, 3840), (720, 4000), (300, 5000), (3000, 3000)])
 @pytest.mark.parametrize("smallest_px", [16, 24, 40, 60])
 def test_every_face_is_whole_in_80_px_and_no_tile_is_too_large(size, smallest_px):
-    found = views(*size, settings(smallest_px))
+    height, width = size
+    found = views(height, width, settings(smallest_px))
     for view in found:
         assert max(view.x1 - view.x0, view.y1 - view.y0) * view.times <= TILE_PX + 1
         assert 0 <= view.x0 < view.x1 <= size[1]

@@ -70,7 +70,7 @@ def test_a_flat_map_has_a_peak_too(level):
 def test_the_same_places_as_the_library(weights):
     """Its own pipeline on the same weights and boxes. It rounds down to whole pixels and to quarters of a cell."""
 
-    class Library(face_alignment.FaceAlignment):
+    class Library(face_alignment.FaceAlignment):  # type: ignore[misc]  # the library has no types
         def __init__(self):  # without its detector and downloads
             self.device, self.flip_input, self.dtype, self.max_batch_size = "cpu", True, torch.float32, 1
             self.landmarks_type = face_alignment.LandmarksType.TWO_D

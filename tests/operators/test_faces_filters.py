@@ -84,6 +84,7 @@ def test_the_identity_is_the_mean_of_the_best():
     pts_us = 40_000 * np.arange(len(sightings))
     linked = link_faces(sightings, pts_us, max_gap_s=0.2)
     (track,), _ = filled_tracks(linked, pts_us, SETTINGS, first_frame=0, answers_for=range(20))
+    assert track.identity_128 is not None
     np.testing.assert_allclose(track.identity_128, good, atol=1e-6)
     ((unknown,), _) = found("####")
     assert unknown.identity_128 is None

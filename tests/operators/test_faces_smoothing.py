@@ -65,7 +65,7 @@ def test_a_variable_frame_rate_gives_the_same_curve():
     assert error < 0.6 * np.abs(by_index - even)[inner].max()  # what counting frames instead of seconds costs
 
 
-EURO = dict(rest_hz=1.0, slope=3.0, unit_px=100.0)
+EURO = dict(rest_hz=1.0, slope=10.0, unit_px=100.0)
 
 
 @given(steps=steps_us, value=st.floats(-100, 100, width=32))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.video.segments import cut_segments
-from schemas.config import ShotSettings
+from schemas.shot_settings import ShotSettings
 from schemas.video import Shot, Video
 
 

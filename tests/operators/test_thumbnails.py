@@ -4,13 +4,13 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from operators.video.segments import cut_segments
 from operators.video.thumbnails import ShotThumbnails, thumbnail
-from schemas.config import ShotSettings
+from schemas.shot_settings import ShotSettings
 from schemas.video import Frame, Segment
 from tests import builders
 
@@ -36,6 +36,7 @@ def _level(jpeg: bytes) -> int:
     return int(np.asarray(Image.open(io.BytesIO(jpeg)))[4, 8, 0])
 
 
+@settings(deadline=None)
 @given(lengths=st.lists(st.integers(1, 60), min_size=1, max_size=6), segment_s=st.floats(0.2, 3))
 def test_each_shot_has_one_picture_however_the_film_is_dealt_out(lengths, segment_s):
     firsts = np.cumsum([0, *lengths]).tolist()
