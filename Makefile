@@ -14,7 +14,7 @@ demo: install   ## the whole road on the embedded sample movie
 test: check     ## formatter, linter, type checker, then all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-slow: install   ## the tests that take a minute with Ray each
+slow: install   ## the tests that take half a minute and more each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 check: install  ## formatter, linter and type checker

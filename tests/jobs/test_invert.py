@@ -37,6 +37,7 @@ def test_a_second_run_changes_nothing(movie: Path, undisturbed: Path) -> None:
     assert before == [tables.open(name).version() for name in TABLES]
 
 
+@pytest.mark.slow  # tests/faults/test_poison.py has every kind of bad film
 def test_bad_films_stop_nobody(
     latentreel: Run, movie: Path, undisturbed: Path, ray_address: str, tmp_path: Path
 ) -> None:

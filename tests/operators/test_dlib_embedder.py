@@ -35,7 +35,7 @@ def oracle() -> dlib.face_recognition_model_v1:
 @pytest.fixture(scope="module")
 def landmarks_682() -> NDArray[np.float32]:
     ((face,),) = DlibFinder(FaceSettings())([ASTRONAUT])
-    return face.landmarks_682
+    return np.rint(face.landmarks_682)  # dlib's points are whole numbers
 
 
 @pytest.fixture(scope="module")

@@ -77,6 +77,7 @@ def test_the_folder_holds_all_that_a_person_looks_for(trained: Path) -> None:
     assert not list(trained.glob("*.partial"))
 
 
+@pytest.mark.slow  # the same loop as the emotion network's, which is killed in each run of the tests
 @pytest.mark.faults
 def test_a_kill_changes_no_bit(small: Generator, tmp_path: Path) -> None:
     """What may be lost: the steps since the last checkpoint."""

@@ -103,7 +103,7 @@ def test_the_discriminator_learns_to_tell_when_nothing_holds_it_back(tmp_path):
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("objective", ["reconstruction", "adversarial"])
+@pytest.mark.parametrize("objective", ["reconstruction", pytest.param("adversarial", marks=pytest.mark.slow)])
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path, objective):
     """SIGKILL in the middle of step 13; the checkpoint is that of step 12."""
     settings = FitSettings(objective=objective, steps=20, seed=7, **TINY)

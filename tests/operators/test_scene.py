@@ -66,6 +66,7 @@ def test_a_straight_walk_is_recovered_from_two_knots(
     assert jerk(latents.w_TLD) < 1e-3, "more than rounding to half precision leaves"
 
 
+@pytest.mark.slow
 def test_the_knot_of_a_corner_is_found(small: Generator, hasty: InvertScene) -> None:
     there = known_path(small, 9, seed=5, step=0.08)
     clip = clip_of(crops_of(small, torch.cat((there, there[:-1].flip(0)))))
