@@ -33,9 +33,9 @@ from operators.faces.suppress import overlap, without_doubles
 from operators.models.model_file import model_file
 from operators.video.encode import write_mp4
 from schemas.clips import TrackClip
-from schemas.config import FaceSettings
 from schemas.embedded import MODELS
 from schemas.errors import WrongUse
+from schemas.face_settings import FaceSettings
 from schemas.video import Frame, Segment, Shot, Video
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -28,7 +28,7 @@ from operators.faces.identity import IdentityReader
 from operators.faces.people import NOBODY, NewTracks, People, nearest, tell_apart
 from operators.puppets.movie import movie_frames, movie_truth
 from operators.puppets.random_script import random_script
-from schemas.config import FaceSettings
+from schemas.face_settings import FaceSettings
 from schemas.video import Frame, Segment, Shot, Video
 
 Floats = NDArray[np.float32]
@@ -216,13 +216,13 @@ def speed() -> None:
         identity_N128=identity_N128,
         n_frames_N=random.integers(10, 300, n_new),
     )
-    start = time.perf_counter()
+    start = time.process_time()  # of the processor: a busy machine is not our fault
     nearest(known.identity_P128, identity_N128)
-    compared_s = time.perf_counter() - start
-    start = time.perf_counter()
+    compared_s = time.process_time() - start
+    start = time.process_time()
     after, _ = tell_apart(known, new, 0.4)
-    took_s = time.perf_counter() - start
-    print(f"\n{n_new} tracks among {n_known} people: {took_s:.1f} s, of it comparing {compared_s:.1f} s at most")
+    took_s = time.process_time() - start
+    print(f"\n{n_new} tracks among {n_known} people: {took_s:.1f} s, comparing them one by one {compared_s:.1f} s")
     print(f"{len(after) - n_known} new people, {len(set(who[n_new // 2 :].tolist()))} in truth")
 
 

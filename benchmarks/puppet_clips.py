@@ -12,7 +12,7 @@ from operators.puppets.movie import movie_frames, movie_truth
 from operators.puppets.parameters import FaceParameters
 from operators.puppets.random_script import random_script
 from schemas.clips import FaceTrack, PartKey, TrackClip
-from schemas.config import FaceSettings
+from schemas.face_settings import FaceSettings
 from schemas.video import Frame, Segment, Video
 
 

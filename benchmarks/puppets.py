@@ -30,8 +30,9 @@ from operators.puppets.sampling import random_faces
 from operators.stylegan.checkpoint import load_generator
 from operators.stylegan.training.objective import GRID, pictures
 from operators.stylegan.training.pictures import write_grid
-from schemas.config import EmotionSettings, FaceSettings, InversionSettings
+from schemas.config import EmotionSettings, InversionSettings
 from schemas.emotions import EMOTIONS
+from schemas.face_settings import FaceSettings
 
 N_FACES, N_CROPS, MOVIE_S = 200, 32, 20.0
 SEED = 990_001  # of no other use in the repository: labels were adjusted and weights trained on others

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from operators.faces.enlarge import View, views
 from operators.faces.face import N_LANDMARKS, Face, faces_of
 from operators.faces.suppress import without_doubles
-from schemas.config import FaceSettings
 from schemas.errors import WrongUse
+from schemas.face_settings import FaceSettings
 
 _LANDMARK_PX = 400  # of a face where its points are sought; with 800 the quad of a still face jumps as much
 _PATCH_MARGIN = 1.0  # of the box's width, around it: beyond what the predictor looks at, also where its guess is off

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.config import FaceSettings
+from schemas.face_settings import FaceSettings
 
 WINDOW_PX = 80  # of dlib's detector: the smallest face it sees
 TILE_PX = 2880  # side of an enlarged tile at most: dlib takes 10 bytes a pixel, so 80 MB for one

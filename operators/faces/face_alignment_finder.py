@@ -17,8 +17,8 @@ from operators.faces.fan_detectors import GetFile, make_detector
 from operators.faces.fan_landmarks import FanLandmarks
 from operators.faces.suppress import without_doubles
 from operators.models.model_file import model_file
-from schemas.config import FaceSettings
 from schemas.errors import WrongUse
+from schemas.face_settings import FaceSettings
 from schemas.model_files import FAN_2D
 
 _FRAMES_PER_PASS = 16  # on a GPU; 16 frames of 960 x 540 take S3FD 3 GB

@@ -17,7 +17,7 @@ from operators.faces.pose import turned_deg
 from operators.faces.sighting import Sighting, shorter_side
 from operators.faces.tracking import Piece
 from schemas.clips import Dropped
-from schemas.config import FaceSettings
+from schemas.face_settings import FaceSettings
 
 BEST = 5  # sightings whose mean is a track's identity: enough to average the network's flicker, few enough to be good
 SCORE_MIN = 1e-3  # of a seen face, whose finder may score below 0: 0 means that it was filled in

@@ -17,7 +17,7 @@ from operators.faces.smoothing import one_euro, smooth_along_time
 from operators.faces.tracking import link_faces
 from operators.video.segment_frames import Read, checked_frames
 from schemas.clips import NOTHING_DROPPED, Dropped, FaceTrack, PartKey, SegmentTracks, TrackClip
-from schemas.config import FaceSettings
+from schemas.face_settings import FaceSettings
 from schemas.video import Segment, Shot
 
 

@@ -1,7 +1,7 @@
 """The face finder that the settings name."""
 
 from operators.faces.face import FaceFinder
-from schemas.config import FaceSettings
+from schemas.face_settings import FaceSettings
 
 
 def make_finder(settings: FaceSettings, *, device: str = "cpu") -> FaceFinder:

@@ -117,14 +117,16 @@ def _person_id(track_id: str, taken: set[str]) -> str:
 
 def nearest(people_P128: Floats, identity_N128: Floats) -> tuple[NDArray[np.intp], Floats]:
     """Of each identity the nearest person, (N,), and how far away they are; 0 and infinity where there is nobody."""
-    best_N, best_square_N = np.zeros(len(identity_N128), np.intp), np.full(len(identity_N128), np.inf, np.float32)
+    best_N, least_N = np.zeros(len(identity_N128), np.intp), np.full(len(identity_N128), np.inf, np.float32)
     for start in range(0, len(people_P128), _PEOPLE_AT_ONCE):
-        square_NP = _squares(identity_N128, people_P128[start : start + _PEOPLE_AT_ONCE])
-        here_N = square_NP.argmin(axis=1)
-        square_N = np.take_along_axis(square_NP, here_N[:, None], axis=1)[:, 0]
-        best_N = np.where(square_N < best_square_N, start + here_N, best_N)
-        best_square_N = np.minimum(square_N, best_square_N)
-    return best_N, np.sqrt(best_square_N)
+        some_P128 = people_P128[start : start + _PEOPLE_AT_ONCE]
+        beyond_NP = identity_N128 @ (-2 * some_P128.T)  # the square of the distance, without that of the identity
+        beyond_NP += (some_P128**2).sum(axis=1)
+        here_N = beyond_NP.argmin(axis=1)
+        beyond_N = np.take_along_axis(beyond_NP, here_N[:, None], axis=1)[:, 0]
+        best_N = np.where(beyond_N < least_N, start + here_N, best_N)
+        least_N = np.minimum(beyond_N, least_N)
+    return best_N, np.sqrt(np.maximum(least_N + (identity_N128**2).sum(axis=1), 0))
 
 
 def gather(identity_N128: Floats, n_frames_N: NDArray[np.int64], threshold: float) -> NDArray[np.intp]:

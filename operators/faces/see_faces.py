@@ -13,7 +13,7 @@ from operators.faces.identity import IdentityReader
 from operators.faces.sharpness import sharpness_of
 from operators.faces.sighting import Sighting, landmark_box, shorter_side
 from operators.faces.suppress import overlap
-from schemas.config import FaceSettings
+from schemas.face_settings import FaceSettings
 from schemas.video import Frame, Segment
 
 TOUCHING_PER_S = 12.0  # identities read of faces that touch: who comes out of a crossing is decided by them

@@ -10,7 +10,7 @@ from operators.faces.align import align_crop
 from operators.faces.parts import cut_into_parts
 from operators.video.segment_frames import Read, checked_frames
 from schemas.clips import FaceTrack, PartKey, SegmentTracks, TrackClip
-from schemas.config import FaceSettings
+from schemas.face_settings import FaceSettings
 from schemas.video import Segment, Shot
 
 

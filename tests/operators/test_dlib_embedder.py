@@ -15,8 +15,8 @@ from operators.faces.dlib_embedder import DlibEmbedder, chip_places, cut_chips
 from operators.faces.dlib_finder import DlibFinder
 from operators.faces.dlib_network_file import network_path, read_dlib_layers
 from operators.faces.quad import into_crop, quads_from_landmarks
-from schemas.config import FaceSettings
 from schemas.errors import WrongUse
+from schemas.face_settings import FaceSettings
 
 ASTRONAUT = skimage.data.astronaut()
 ANOTHER_PERSON = 0.6  # the distance that the network was trained to put between two people

@@ -14,9 +14,10 @@ from operators.faces.dlib_finder import DlibFinder
 from operators.faces.find_tracks import FindTracks
 from operators.faces.smoothing import smooth_along_time
 from schemas.clips import FaceTrack, PartKey, TrackClip
-from schemas.config import EmotionSettings, FaceSettings
+from schemas.config import EmotionSettings
 from schemas.emotions import EMOTIONS
 from schemas.errors import WrongUse
+from schemas.face_settings import FaceSettings
 from schemas.video import Frame, Segment, Shot, Video
 
 RAW = EmotionSettings(smooth_s=0)

@@ -8,7 +8,7 @@ import skimage.data
 from operators.faces.carry import CARRIED, carried_between
 from operators.faces.dlib_finder import DlibFinder
 from operators.faces.flow import Place, moved_on
-from schemas.config import FaceSettings
+from schemas.face_settings import FaceSettings
 
 PHOTO = skimage.data.astronaut()
 

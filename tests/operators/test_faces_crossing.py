@@ -12,7 +12,7 @@ from operators.faces.identity import IdentityReader
 from operators.puppets.face import draw_face
 from operators.puppets.parameters import FaceParameters
 from operators.puppets.sample import sample_script
-from schemas.config import FaceSettings
+from schemas.face_settings import FaceSettings
 from schemas.video import Frame
 from tests.operators.test_faces_find_tracks import segment_of
 

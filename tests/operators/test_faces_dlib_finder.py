@@ -12,7 +12,7 @@ from operators.faces import enlarge
 from operators.faces.dlib_finder import DlibFinder, predictor_path
 from operators.faces.face import Face
 from operators.faces.finder import make_finder
-from schemas.config import FaceSettings
+from schemas.face_settings import FaceSettings
 
 ASTRONAUT = skimage.data.astronaut()
 

@@ -5,7 +5,7 @@ import pytest
 
 from operators.faces import enlarge
 from operators.faces.enlarge import TILE_PX, WINDOW_PX, View, views
-from schemas.config import FaceSettings
+from schemas.face_settings import FaceSettings
 
 
 def settings(smallest_px, detect_px=960):

@@ -19,8 +19,8 @@ from operators.faces import fan_landmarks
 from operators.faces.face_alignment_finder import FaceAlignmentFinder
 from operators.faces.fan_detectors import make_detector
 from operators.models.model_file import model_file
-from schemas.config import FaceSettings
 from schemas.errors import WrongUse
+from schemas.face_settings import FaceSettings
 from schemas.model_files import FAN_2D, MODEL_FILES, S3FD
 
 BLAZEFACE = FaceSettings(finder="face-alignment", fan_detector="blazeface")

@@ -12,7 +12,7 @@ from operators.puppets.camera import Camera
 from operators.puppets.parameters import Expression, Identity, Pose
 from operators.puppets.scene import Person, PosedPerson
 from schemas.clips import Dropped
-from schemas.config import FaceSettings
+from schemas.face_settings import FaceSettings
 
 SETTINGS = FaceSettings(max_gap_s=0.2, min_track_s=0.08, max_turn_deg=25, min_sharpness=0.1, min_face_px=40)
 

@@ -12,8 +12,8 @@ from operators.faces.dlib_finder import DlibFinder
 from operators.faces.find_tracks import FindTracks
 from operators.faces.identity import IdentityReader
 from schemas.clips import Dropped
-from schemas.config import FaceSettings
 from schemas.errors import BadInput
+from schemas.face_settings import FaceSettings
 from schemas.video import Frame, Segment, Shot, Video
 
 SETTINGS = FaceSettings(supersample=1)  # crops are looked at elsewhere; 4 would double the time of this file

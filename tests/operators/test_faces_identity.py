@@ -14,7 +14,7 @@ import torch
 from operators.faces.dlib_embedder import DlibEmbedder, chip_places, cut_chips
 from operators.faces.dlib_finder import DlibFinder
 from operators.faces.identity import IdentityReader
-from schemas.config import FaceSettings
+from schemas.face_settings import FaceSettings
 
 ASTRONAUT = skimage.data.astronaut()
 

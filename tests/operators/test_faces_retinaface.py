@@ -10,7 +10,7 @@ from operators.faces import retinaface
 from operators.faces.dlib_finder import DlibFinder
 from operators.faces.retinaface import RetinaFaceDetector
 from operators.faces.suppress import overlap, without_doubles
-from schemas.config import FaceSettings
+from schemas.face_settings import FaceSettings
 from schemas.model_files import RETINAFACE
 
 ONE_FACE = {

@@ -14,7 +14,7 @@ from operators.faces.quad import quads_from_landmarks
 from operators.puppets.movie import frame_of
 from operators.puppets.sample import sample_script
 from operators.video.encode import write_mp4
-from schemas.config import FaceSettings
+from schemas.face_settings import FaceSettings
 from schemas.video import Frame
 from tests.conftest import REPO
 from tests.operators.test_faces_find_tracks import segment_of

@@ -10,7 +10,7 @@ from operators.faces.filled_tracks import filled_tracks
 from operators.faces.sighting import Sighting
 from operators.faces.suppress import without_doubles
 from operators.faces.tracking import link_faces
-from schemas.config import FaceSettings
+from schemas.face_settings import FaceSettings
 
 SIDE = 100.0
 

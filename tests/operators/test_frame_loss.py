@@ -26,8 +26,9 @@ from operators.inversion.frame_loss import FrameLoss, Targets
 from operators.inversion.perceptual import Lpips
 from operators.inversion.perceptual_weights import perceptual_id, perceptual_name
 from operators.inversion.reconstruction_loss import reconstruction_loss
-from schemas.config import FaceSettings, LossSettings
+from schemas.config import LossSettings
 from schemas.errors import WrongUse
+from schemas.face_settings import FaceSettings
 from tests.conftest import REPO
 
 NETWORKS = {

@@ -5,8 +5,8 @@ import pytest
 
 from operators.video.frame_tracks import TrackFrames, centre_square
 from schemas.clips import SegmentTracks
-from schemas.config import FaceSettings
 from schemas.errors import BadInput
+from schemas.face_settings import FaceSettings
 from schemas.video import Frame, Segment
 from tests import builders
 

@@ -11,7 +11,7 @@ from operators.faces.quad import into_crop, quads_from_landmarks
 from operators.puppets.face import draw_aligned_crop, draw_face
 from operators.puppets.parameters import Expression, FaceParameters, Identity, Look, Pose
 from operators.puppets.sampling import random_faces
-from schemas.config import FaceSettings
+from schemas.face_settings import FaceSettings
 
 NOSE_TIP, LEFT_OUTER, RIGHT_OUTER, UPPER_LID, LOWER_LID, UPPER_LIP, LOWER_LIP = 30, 36, 45, 37, 41, 62, 66
 N_FOUND_BY_DLIB = 40

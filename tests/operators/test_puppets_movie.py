@@ -13,7 +13,7 @@ from operators.puppets.script import Feeling, Part, expression_at
 from operators.video.frame_source import FrameSource
 from operators.video.probe import probe
 from operators.video.shots import FindShots
-from schemas.config import FaceSettings
+from schemas.face_settings import FaceSettings
 from schemas.shot_settings import ShotSettings
 from schemas.video import Segment
 from tests.conftest import REPO
