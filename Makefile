@@ -39,6 +39,7 @@ lock: install   ## resolve again; the lock holds versions and hashes, no address
 bench: install  ## the benchmarks, one after the other
 	$(BIN)/python -m benchmarks.modconv
 	$(BIN)/python -m benchmarks.decode
+	$(BIN)/python -m benchmarks.faces
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.dataset
 

@@ -64,6 +64,9 @@ def main() -> None:
     os.environ[MODELS] = parser.parse_args().weights
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    if not (_SHARED / "media").is_dir():
+        print(f"{_SHARED} holds no media: there is nothing to look at")
+        return
     print(describe_machine())
     _finders()
     _carrying()
