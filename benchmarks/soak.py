@@ -93,7 +93,7 @@ def _long(folder: Path, minutes: int) -> None:
 
 
 def _watched(folder: Path, source: Path, done: Callable[[], float]) -> tuple[list[_Process], float]:
-    words = command("invert", source, "-o", folder / "dataset", *FAST)
+    words = command("invert", source, "-o", folder / "dataset", *FAST, "--set", "faces.detect_every=5")
     found: dict[int, _Process] = {}
     start_s = time.monotonic()
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run:

@@ -24,7 +24,7 @@ from pipeline.run import run
 from pipeline.stages import ClipTask, CutVideo, FindFaces, InvertAndStage
 from pipeline.staging import Cut, Staging
 from pipeline.store import Store
-from schemas.clips import LatentClip, TrackClip
+from schemas.clips import LatentClip, SegmentTracks, TrackClip
 from schemas.job import Input, Job
 from schemas.video import Segment
 from tests import builders
@@ -51,12 +51,12 @@ class FindKnown(FindFaces):
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.find_tracks = _known_clips  # type: ignore[assignment]  # a function does for an object that is called
+        self.find_tracks = _known_clips
         self.read_emotion = None
 
 
-def _known_clips(segment: Segment, _read: Any) -> list[TrackClip]:
-    return [
+def _known_clips(segment: Segment, _read: Any) -> SegmentTracks:
+    clips = [
         TrackClip(
             track=builders.face_track(
                 part * ROWS_A_PART, ROWS_A_PART, key=builders.part_key(segment.video.video_id, part=part)
@@ -65,6 +65,7 @@ def _known_clips(segment: Segment, _read: Any) -> list[TrackClip]:
         )
         for part in range(N_PARTS)
     ]
+    return SegmentTracks(clips=clips)
 
 
 class InvertKnown(InvertAndStage):
