@@ -1,11 +1,14 @@
 """Memory of a long run: does any process grow with the number of films, or with the length of one?
 
-    python -m benchmarks.soak films [N]        N films in one run (300); each process against itself at the 20th film
-    python -m benchmarks.soak long [MINUTES]   one film (120 minutes at 320x180); each process against itself early on
+    python -m benchmarks.soak films [N]        N films in one run (300); each process from the 20th film on
+    python -m benchmarks.soak long [MINUTES]   one film (120 minutes at 320x180); each process from a tenth of it on
 
 Both run `latentreel invert` as a user does and look at its processes from outside, four times a second. What is asked:
-resident memory within 5 % from the 20th film on, and flat in the length of a film. Settings are quick ones (generator
-random-32, few evaluations): memory follows the film and the number of films, not how well it is inverted.
+resident memory within 5 % from the 20th film on, and flat in the length of a film. A process breathes with the size of
+the film that it is at, so two numbers tell of it: growth, the median of the last fifth of the run over that of the
+first, both since it was settled; and peak, the largest ever seen since then over the largest seen before.
+Settings are quick ones (generator random-32, few evaluations): memory follows the film and the number of films, not how
+well it is inverted.
 """
 
 import itertools
@@ -17,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -45,9 +49,9 @@ class _Process:
     done: list[float] = field(default_factory=list)
     mb: list[float] = field(default_factory=list)
 
-    def settled_mb(self, from_done: float) -> NDArray[np.float64]:
-        """Since then."""
-        return np.array([mb for done, mb in zip(self.done, self.mb, strict=True) if done >= from_done])
+    def between(self, from_done: float, to_done: float) -> NDArray[np.float64]:
+        """MB while so much was done."""
+        return np.array([mb for done, mb in zip(self.done, self.mb, strict=True) if from_done <= done < to_done])
 
 
 def main() -> None:
@@ -75,8 +79,8 @@ def _films(folder: Path, n_films: int) -> None:
         return len(list((folder / "dataset" / "videos" / "_delta_log").glob("*.json"))) - 1
 
     processes, seconds = _watched(folder, folder / "films", committed)
-    print(f"{n_films} films of half a second in {seconds:.0f} s; MB resident, and its largest over that at film 20")
-    _report(processes, from_done=_SETTLED_FILMS, marks=[20, n_films // 3, 2 * n_films // 3, n_films - 1])
+    print(f"{n_films} films of half a second in {seconds:.0f} s")
+    _report(processes, settled=_SETTLED_FILMS, end=n_films)
 
 
 def _long(folder: Path, minutes: int) -> None:
@@ -88,8 +92,8 @@ def _long(folder: Path, minutes: int) -> None:
         return len(list((folder / "dataset" / "_staging").glob("*/*/seg*.parts.json"))) / n_segments
 
     processes, seconds = _watched(folder, film, share)
-    print(f"a film of {minutes} minutes in {seconds:.0f} s; MB resident, and its largest over that at a tenth")
-    _report(processes, from_done=_SETTLED_SHARE, marks=[0.1, 0.4, 0.7, 0.99])
+    print(f"a film of {minutes} minutes in {seconds:.0f} s")
+    _report(processes, settled=_SETTLED_SHARE, end=1.0)
 
 
 def _watched(folder: Path, source: Path, done: Callable[[], float]) -> tuple[list[_Process], float]:
@@ -140,17 +144,17 @@ def _title(name: str, *, is_root: bool) -> str | None:
     return None
 
 
-def _report(processes: list[_Process], *, from_done: float, marks: list[float]) -> None:
-    lasting = [p for p in processes if p.done[0] < from_done and len(p.settled_mb(from_done)) > 1]
+def _report(processes: list[_Process], *, settled: float, end: float) -> None:
+    print(f"{'process':15} {'MB in each fifth of the run since it was settled':>50}  growth   peak")
+    edges = np.linspace(settled, end, 6)
+    lasting = [p for p in processes if all(len(p.between(a, b)) for a, b in pairwise([0, *edges]))]
     for process in sorted(lasting, key=lambda p: p.title):
-        settled = process.settled_mb(from_done)
-        at_marks = [float(process.settled_mb(mark)[0]) for mark in marks if len(process.settled_mb(mark))]
-        ratio = float(settled.max() / settled[0])
-        verdict = "" if ratio <= _GROWTH_MAX else f"  above {_GROWTH_MAX}"
-        print(f"{process.title:15} {'  '.join(f'{mb:7.0f}' for mb in at_marks)}   {ratio:.3f}{verdict}")
-    shorter = len(processes) - len(lasting)
-    if shorter:
-        print(f"{shorter} processes began later or ended sooner (finalisers are none of the four)")
+        fifths = [float(np.median(process.between(a, b))) for a, b in pairwise(edges)]
+        growth = fifths[-1] / fifths[0]
+        peak = float(process.between(settled, end).max() / process.between(0, settled).max())
+        verdict = "" if growth <= _GROWTH_MAX else f"  grows by more than {_GROWTH_MAX - 1:.0%}"
+        print(f"{process.title:15} {' '.join(f'{mb:9.0f}' for mb in fifths)}  {growth:6.3f} {peak:6.3f}{verdict}")
+    print(f"{len(processes) - len(lasting)} processes did not live through all of it")
 
 
 def _write_takes(folder: Path) -> Iterator[Path]:

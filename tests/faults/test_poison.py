@@ -112,10 +112,14 @@ def test_every_file_is_accounted_for(
 
 @pytest.mark.slow
 def test_the_time_is_that_of_the_good_films_and_the_deadlines(
-    zoo: Path, movie: Path, media: Path, ray_address: str, tmp_path: Path
+    zoo: Path, films: list[Path], movie: Path, media: Path, ray_address: str, tmp_path: Path
 ) -> None:
     """At most 1.1 times. Both runs on one Ray; each starts workers of its own."""
-    good = [movie, media / "talk_d0.mp4", media / "talk_d12.mp4"]
+    good = [
+        *films,
+        movie,
+        *(media / f"{name}.mp4" for name in ("talk_d0", "talk_d3", "talk_d9", "talk_d10", "talk_d12")),
+    ]
     start_s = time.monotonic()
     assert _invert(good, tmp_path / "good", ray_address) == 0
     good_s = time.monotonic() - start_s
