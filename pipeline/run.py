@@ -77,7 +77,10 @@ def _by_history(
     for task in todo:
         n = died.get(task.video_id, 0)
         if n >= ATTEMPTS_MAX:
-            fate = quarantine(task, job, _deadly(task, n))
+            error = _deadly(task, n)
+            for _ in range(n):
+                Attempts(Store(job.dataset, job.storage_options), job.config_id, task.video_id).add(error)
+            fate = quarantine(task, job, error)
             progress.add(fate)
             summary.fates.append(fate)
         elif n > 1 or task.video_id in failed:
@@ -96,8 +99,7 @@ def _deadly(task: Input, n_runs: int) -> ErrorRow:
         stage="engine",
         segment_index=None,
         error_type="RunDied",
-        message=f"{n_runs} runs died while they worked on it, the last of them on nothing else; look for lack of "
-        "memory, or re-encode the file",
+        message=f"{n_runs} runs died while they worked on it; look for lack of memory, or re-encode the file",
         permanent=True,
     )
 
