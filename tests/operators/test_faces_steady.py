@@ -76,7 +76,7 @@ def puppet(_):
 
 
 def woman(request):
-    return decoded(request.getfixturevalue("media") / "talk_d10.mp4", first=200, n=1)[0]
+    return decoded(request.getfixturevalue("media") / "talk_d10.mp4", first=100, n=1)[0]
 
 
 def man(request):
