@@ -7,14 +7,15 @@ shows is read; reducing keeps the centres of pixels where they are (there: half 
 when it grows past a step of the reduction); a quad wholly outside the frame shows the nearest pixels.
 """
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 BORDER = 0.1  # of the quad's side: kept around it, so that the feather begins outside
 PAD = 0.3  # of the quad's side: at least so much is added on all sides, once anything is missing
 BLUR = 0.02  # of the quad's side: sigma of the blur that hides the mirror
+SIGMAS = 4.0  # scipy's truncate: as far as the blur looks
 LANCZOS_REACH = 3  # pixels of the reduced picture on either side
 
 
@@ -88,7 +89,14 @@ def _padded(picture: Image.Image, quad_42: NDArray[np.float64], side: float) -> 
     inside_x = np.minimum(x / left, (width - 1 - x) / right)  # 0 at the outer edge, 1 where the picture begins
     inside_y = np.minimum(y / top, (height - 1 - y) / bottom)
     outside = 1 - np.minimum(inside_x, inside_y)
-    rgb += (gaussian_filter(rgb, (BLUR * side, BLUR * side, 0)) - rgb) * np.clip(outside * 3 + 1, 0, 1)
+    rgb += (_blurred(rgb, BLUR * side) - rgb) * np.clip(outside * 3 + 1, 0, 1)
     rgb += (np.median(rgb, axis=(0, 1)) - rgb) * np.clip(outside, 0, 1)
     picture = Image.fromarray(np.clip(np.rint(rgb), 0, 255).astype(np.uint8))
     return picture, quad_42 + np.array([left, top])
+
+
+def _blurred(rgb_HWC: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """As scipy.ndimage.gaussian_filter with the recipe's reach and border, in a quarter of its time."""
+    width = 2 * int(SIGMAS * sigma + 0.5) + 1
+    blurred = cv2.GaussianBlur(rgb_HWC, (width, width), sigma, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(blurred, np.float32)
