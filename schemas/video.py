@@ -3,8 +3,9 @@
 N frames in a video, T frames in a segment, its warm-up included.
 """
 
+import zlib
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,15 @@ class Video:
         pts_us = self.pts_us[:n_frames]
         fps = (n_frames - 1) * 1e6 / int(pts_us[-1] - pts_us[0]) if n_frames > 1 else self.fps
         return replace(self, pts_us=pts_us, fps=fps)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Times by their steps, packed: each of a film's segments carries all of them, 1.4 MB of two hours in 8 kB."""
+        steps_us = np.diff(self.pts_us, prepend=0)
+        return vars(self) | {"pts_us": zlib.compress(steps_us.tobytes(), 1)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        steps_us = np.frombuffer(zlib.decompress(state["pts_us"]), np.int64)
+        self.__dict__.update(state | {"pts_us": np.cumsum(steps_us)})
 
     def __repr__(self) -> str:
         return f"Video({self.uri}, {self.n_frames} frames, {self.width}x{self.height}, {self.codec})"
