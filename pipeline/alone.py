@@ -14,10 +14,14 @@ from schemas.job import Input, Job
 from schemas.outcomes import ErrorRow, Note, Postponed, Receipt
 
 
+_AT_ONCE = 2  # for each inverter of the flow: films that failed before often do nothing but wait for a deadline
+
+
 def latents_alone(todo: list[Input], job: Job, pools: Pools) -> Iterator[Receipt | Note | Postponed | ErrorRow]:
     """As `flow.latents`, with the same results. Not promised: a result for a film whose process died."""
+    at_once = _AT_ONCE * pools.invert_workers
     work = ray.remote(
-        num_cpus=cpu_share(pools.invert_workers),
+        num_cpus=cpu_share(at_once),
         num_gpus=pools.invert_gpus + pools.face_gpus,
         num_returns="streaming",
         max_retries=0,  # whether it gets another attempt is decided by the run
@@ -25,7 +29,7 @@ def latents_alone(todo: list[Input], job: Job, pools: Pools) -> Iterator[Receipt
     )(_one_film)
     waiting, running = list(todo), list[Any]()
     while waiting or running:
-        while waiting and len(running) < pools.invert_workers:
+        while waiting and len(running) < at_once:
             running.append(work.remote(waiting.pop(0), job))
         (results,), _ = ray.wait(running, num_returns=1)
         try:

@@ -140,15 +140,18 @@ def _kill(driver: int, _decoder: int) -> None:
 def test_a_film_that_kills_every_run_is_quarantined_and_stops_nobody(
     films: list[Path], ray_address: str, tmp_path: Path
 ) -> None:
-    """The driver dies whenever the film is opened. Lost: three runs, and nothing that they had staged."""
+    """The driver dies whenever the film is opened. Lost: three runs in which nothing came of it, and none of the rest.
+
+    The kill may come after the film was cut, which is a step ahead: then that run is one more.
+    """
     deadly = write_long(tmp_path / "deadly.mp4", shade=120)
     words = command("invert", deadly, *films, "-o", tmp_path / "d", "--workers", "1", "--address", ray_address, *FAST)
     codes: list[int] = []
-    while len(codes) < 5 and codes[-1:] != [1]:
+    while len(codes) < 6 and codes[-1:] != [1]:
         run = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         with decoders_watched({deadly: partial(_kill, run.pid)}):
             codes.append(run.wait(300))
-    assert codes == [-signal.SIGKILL] * 3 + [1]
+    assert codes in ([-signal.SIGKILL] * n + [1] for n in (3, 4, 5))
     opened = open_dataset(str(tmp_path / "d"))
     _check(
         opened,
