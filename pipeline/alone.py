@@ -13,7 +13,6 @@ from pipeline.stages import ClipTask, SegmentTask
 from schemas.job import Input, Job
 from schemas.outcomes import ErrorRow, Note, Postponed, Receipt
 
-
 _AT_ONCE = 2  # for each inverter of the flow: films that failed before often do nothing but wait for a deadline
 
 
