@@ -38,8 +38,7 @@ def test_points_lie_where_the_photograph_shows_them(finder):
         "chin": (face.landmarks_682[8], (225, 178)),
     }
     for name, (found, seen) in places.items():
-        # the chin has no corner to hold it: it slides along the jaw
-        assert np.linalg.norm(found - seen) < (6 if name == "chin" else 5), f"{name}: {found}, in the picture {seen}"
+        assert np.linalg.norm(found - seen) < 5, f"{name}: {found}, in the picture {seen}"
     x0, y0, x1, y1 = face.box
     assert x0 < 204 and x1 > 247
     assert y0 < 101 and y1 > 142
