@@ -87,8 +87,8 @@ class DlibFinder:
         """In an enlarged patch, since dlib gives whole pixels and compares single ones.
 
         A photograph's face at 32 px: points 0.6 % of its width from those of the same face seen large, in place of
-        1.4 % (at 400 px); with the noise of a camera (3 grey levels) a quad that jumps by 0.14 % of its side, in place of 0.60 %;
-        at 120 px by 0.10 and 0.23 %.
+        1.4 % (at 400 px); with the noise of a camera (3 grey levels) a quad that jumps by 0.14 % of its side, in place
+        of 0.60 %; at 120 px by 0.10 and 0.23 %.
         """
         size = float(np.max(box_4[2:] - box_4[:2]))
         height, width, _ = rgb_HWC.shape
