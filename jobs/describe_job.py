@@ -10,12 +10,12 @@ from typing import Any
 from operators.emotion.manifest import emotion_id
 from operators.inversion.encoder_header import NO_ENCODER, encoder_id, encoder_of
 from operators.inversion.perceptual_weights import perceptual_id, perceptual_name
+from operators.stylegan.describe import describe_generator
 from pipeline.storage_options import checked_options
 from pipeline.tables import Tables, saved_config
 from schemas.config import Config, config_id, differences
 from schemas.embedded import EMBEDDED
 from schemas.errors import WrongUse
-from schemas.generators import describe_generator
 from schemas.job import Job
 
 

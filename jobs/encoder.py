@@ -31,13 +31,13 @@ def train(
     """
     from operators.inversion.train_encoder import ENCODER_FILE, EncoderRun, EncoderSettings, train_encoder
     from operators.stylegan.checkpoint import load_generator
+    from operators.stylegan.describe import describe_generator
     from operators.stylegan.training.image_sources import open_source
     from operators.stylegan.training.packed_images import pack
     from operators.training.card import card
     from operators.training.run_folder import read_curve
     from operators.training.settings import changed
     from operators.training.write_file import write_file
-    from schemas.generators import describe_generator
 
     folder = Path(output)
     run = EncoderRun(

@@ -50,10 +50,11 @@ def fit(
 
 def _faces(path: str, *, px: int | None, frame_stride: int) -> "ImageSource":
     """The crops of a dataset, made again from its films and stored quads."""
+    from operators.stylegan.describe import describe_generator
     from operators.stylegan.training.image_sources import ImageSource
     from pipeline.read import open_dataset
     from pipeline.tables import saved_config
-    from schemas.generators import RESOLUTIONS, describe_generator
+    from schemas.generators import RESOLUTIONS
 
     if frame_stride < 1:
         raise WrongUse(f"every {frame_stride} frames; give at least 1")

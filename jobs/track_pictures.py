@@ -17,6 +17,7 @@ from torch import Tensor
 from operators.faces.align import align_crop
 from operators.inversion.noise_maps import unpack_noise_maps
 from operators.stylegan.checkpoint import load_generator
+from operators.stylegan.describe import describe_generator
 from operators.stylegan.generator import Generator
 from operators.stylegan.layers import NoiseMode
 from operators.video.frame_source import FrameSource
@@ -24,7 +25,6 @@ from pipeline.local_copy import local_copy
 from pipeline.read import Dataset
 from pipeline.tables import saved_config
 from schemas.errors import WrongUse
-from schemas.generators import describe_generator
 from schemas.job import Input
 from schemas.video import Frame, Video
 

@@ -1,25 +1,26 @@
 """What a generator is called and how large it is, told without loading a network: no torch here.
 
 A generator is named by `puppet-128` (shipped, trained on rendered faces), `random-64` (seeded random weights, narrow),
-`random-256-f` (the published widths), or by the path of a .safetensors file of ours.
+`random-256-f` (the published widths), by a name of the registry (`ffhq-1024`), or by the path of a file: .safetensors
+of ours, NVIDIA's .pkl, rosinality's .pt.
 """
 
-import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from schemas.embedded import weights_path
 from schemas.errors import WrongUse
 
 RESOLUTIONS = (32, 64, 128, 256, 512, 1024)
 FILE_FORMAT = "latentreel-stylegan2-1"  # the number rises when an older reader would misread the file
 W_DIM = 512  # of random generators: the published width, so that code for latents meets real sizes
 
+_NEEDED = {"resolution", "z_dim", "w_dim", "mapping_layers", "channels"}
+_OPTIONAL = {"label_dim": 0, "clamp": None}  # with what a file has that says nothing of them
 _RANDOM_NAME = re.compile(r"random-(\d+)(-f)?")
-_CURE = "give puppet-128, random-64, random-256-f, ... or the path of a .safetensors generator"
+CURE = "give puppet-128, random-64, random-256-f, ... or the path of a generator (.safetensors, .pkl, .pt)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,67 +62,41 @@ def parse_random_name(name: str) -> RandomName | None:
     return RandomName(resolution=resolution, published_widths=match[2] is not None)
 
 
-def describe_generator(name: str, *, seed: int) -> GeneratorInfo:
-    """Name and sizes of a generator.
+def read_architecture(path: str) -> dict[str, Any]:
+    """The architecture from the header of a .safetensors file, checked; tensors are not read, nothing is executed.
 
-    Takes: `seed` of random weights; a file has its weights already, so there the seed changes nothing.
-    Raises: WrongUse for an unknown name, and for a file that is missing, damaged or not ours.
-    Not promised: that a file's tensors are complete; `load_generator` checks those.
-    """
-    if (random := parse_random_name(name)) is not None:
-        return GeneratorInfo(
-            name=name,
-            generator_id=f"{name}-seed{seed}",
-            content_id=f"{name}-seed{seed}",
-            resolution=random.resolution,
-            num_ws=num_ws(random.resolution),
-            w_dim=W_DIM,
-        )
-    architecture, path = read_architecture(name), weights_path(name)
-    with Path(path).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return GeneratorInfo(
-        name=name,
-        generator_id=f"{Path(path).stem}-{digest[:16]}",
-        content_id=digest[:16],
-        resolution=architecture["resolution"],
-        num_ws=num_ws(architecture["resolution"]),
-        w_dim=architecture["w_dim"],
-    )
-
-
-def read_architecture(name: str) -> dict[str, Any]:
-    """The architecture from a file's header, checked; tensors are not read and nothing is executed.
-
-    Gives: resolution, z_dim, w_dim, mapping_layers, and channels (one number per resolution from 4 up).
+    Gives: as `checked_architecture`.
     Raises: WrongUse.
     """
-    path = weights_path(name)
-    if not path.endswith(".safetensors"):
-        raise WrongUse(f"generator {path}: no such name; {_CURE}")
-    if not Path(path).is_file():
-        raise WrongUse(f"generator {path}: no such file; {_CURE}")
     from safetensors import SafetensorError, safe_open  # noqa: PLC0415  # random generators do without it
 
     try:
         with safe_open(path, framework="np") as file:  # compares the header with the file's length
-            metadata = file.metadata() or {}
+            metadata, names = file.metadata() or {}, sorted(file.keys())
     except (SafetensorError, OSError) as err:
         raise WrongUse(f"generator {path}: not a whole .safetensors file ({err}); copy it again") from err
     if FILE_FORMAT not in metadata:
-        raise WrongUse(f"generator {path}: its header has no {FILE_FORMAT}; write the file with save_generator")
-    return _checked(path, metadata[FILE_FORMAT])
-
-
-def _checked(path: str, text: str) -> dict[str, Any]:
-    """Sizes are bounded before anything is allocated from them: the header may come from anywhere."""
+        held = f"{len(names)} tensors, {', '.join(names[:3])}, …" if names else "nothing"
+        raise WrongUse(
+            f"generator {path}: a .safetensors of something else ({held}): its header has no {FILE_FORMAT}; make one "
+            "of a generator with `latentreel generator convert`"
+        )
     try:
-        architecture = json.loads(text)
+        architecture = json.loads(metadata[FILE_FORMAT])
     except ValueError as err:
         raise WrongUse(f"generator {path}: its architecture is not JSON ({err}); write the file again") from err
-    expected = {"resolution", "z_dim", "w_dim", "mapping_layers", "channels"}
-    if not isinstance(architecture, dict) or architecture.keys() != expected:
-        raise WrongUse(f"generator {path}: its architecture must give {_list(sorted(expected))}; write the file again")
+    return checked_architecture(path, architecture)
+
+
+def checked_architecture(path: str, given: Any) -> dict[str, Any]:
+    """Sizes are bounded before anything is allocated from them: they may come from anywhere.
+
+    Gives: resolution, z_dim, w_dim, mapping_layers, channels (one number per resolution from 4 up), label_dim, clamp.
+    Raises: WrongUse.
+    """
+    if not isinstance(given, dict) or not _NEEDED <= given.keys() <= _NEEDED | _OPTIONAL.keys():
+        raise WrongUse(f"generator {path}: its architecture must give {_list(sorted(_NEEDED))}; write the file again")
+    architecture: dict[str, Any] = {**_OPTIONAL, **given}
     resolution, channels = architecture["resolution"], architecture["channels"]
     if resolution not in RESOLUTIONS:
         raise WrongUse(f"generator {path}: {resolution} px; generators have {_list(RESOLUTIONS)} px")
@@ -130,6 +105,11 @@ def _checked(path: str, text: str) -> dict[str, Any]:
     sizes = [architecture["z_dim"], architecture["w_dim"], architecture["mapping_layers"], *channels]
     if any(type(size) is not int or not 1 <= size <= 4096 for size in sizes):  # bool is an int, so not isinstance
         raise WrongUse(f"generator {path}: its sizes must be whole numbers from 1 to 4096; write the file again")
+    label_dim, clamp = architecture["label_dim"], architecture["clamp"]
+    if type(label_dim) is not int or not 0 <= label_dim <= 100_000:
+        raise WrongUse(f"generator {path}: label_dim {label_dim}; give a whole number of labels; write the file again")
+    if clamp is not None and (type(clamp) not in (int, float) or not 0 < clamp < math.inf):
+        raise WrongUse(f"generator {path}: clamp {clamp}; give a positive number, or null; write the file again")
     return architecture
 
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from operators.stylegan.describe import describe_generator
 from operators.video.video_id import video_id_of
 from pipeline.create_tables import open_or_create
 from pipeline.replay import work_here
 from schemas.config import config_id, load_config
-from schemas.generators import describe_generator
 from schemas.job import Input, Job
 from schemas.outcomes import ErrorRow, Postponed, Receipt
 

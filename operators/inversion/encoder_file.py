@@ -66,7 +66,8 @@ def load_encoder(path: str, generator: Generator) -> Encoder:
 
 def weights_hash(generator: Generator) -> str:
     """16 hex digits of a generator's trained numbers; what follows from them or is noise does not count."""
-    digest = hashlib.sha256(repr(generator.architecture).encode())
+    sizes = ", ".join(f"{name}={value!r}" for name, value in generator.architecture.header().items())
+    digest = hashlib.sha256(f"Architecture({sizes})".encode())  # as files of before spell it
     for name, parameter in sorted(generator.named_parameters()):
         digest.update(name.encode())
         digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())

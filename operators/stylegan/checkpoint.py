@@ -1,45 +1,52 @@
-"""Generators to and from .safetensors files, and by name. Loading reads numbers and a header; nothing is executed."""
+"""Generators from files and to files, and by name. Loading reads numbers and sizes; nothing is executed."""
 
 import json
 import os
-from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import save_file
 
+from operators.stylegan.checkpoints.find_generator import find_generator
+from operators.stylegan.checkpoints.found_generator import FoundGenerator
 from operators.stylegan.generator import Architecture, Generator
+from operators.stylegan.labels import with_label
 from operators.stylegan.random_weights import random_generator
+from operators.stylegan.w_statistics import w_statistics
 from schemas.embedded import weights_path
 from schemas.errors import WrongUse
-from schemas.generators import FILE_FORMAT, parse_random_name, read_architecture
+from schemas.generators import FILE_FORMAT, parse_random_name
 
 _PUBLISHED_WIDTHS = (32768, 512)  # config-f of Karras et al. 2020: 512 channels up to 64 px, 32 at 1024 px
 # 16 channels at full size: at 64 px one step of inversion then takes 10 ms on one core. Twice as many everywhere cost
 # 2.2 times that and fit faces 1 dB better.
 _NARROW_BASE_PER_PX = 16
 _NARROW_MAX = 128
+_MEAN_SAMPLES = 10_000  # of w, where a file has no mean; as NVIDIA's projector draws
 
 
-def load_generator(name: str, *, seed: int = 0) -> Generator:
+def load_generator(name: str, *, seed: int = 0, label: int | None = None) -> Generator:
     """A generator by name, frozen, on the CPU.
 
-    Takes: `puppet-128` (shipped), `random-64` (narrow), `random-256-f` (published widths), or the path of a
-    .safetensors file of ours; `seed` of random weights.
+    Takes: `puppet-128` (shipped), `random-64` (narrow), `random-256-f` (published widths), or the path of a file:
+    .safetensors of ours, a pickle of NVIDIA's (stylegan2-ada-pytorch, stylegan3, TensorFlow), rosinality's .pt; `seed`
+    of random weights; `label` of a conditional generator, which then is one that knows that class only.
     Raises: WrongUse naming the file and what is wrong with it.
     """
     if (random := parse_random_name(name)) is not None:
         narrow = (_NARROW_BASE_PER_PX * random.resolution, _NARROW_MAX)
         base, largest = _PUBLISHED_WIDTHS if random.published_widths else narrow
         return random_generator(random.resolution, seed=seed, channel_base=base, channel_max=largest)
-    header = read_architecture(name)
-    header["channels"] = tuple(header["channels"])
-    generator = Generator(Architecture(**header))
-    tensors = load_file(weights_path(name))
-    _check_tensors(name, tensors, generator.state_dict())
-    # Copied, not adopted: in the file tensors start at any 8 bytes, and kernels round differently for each alignment.
-    generator.load_state_dict(tensors)
+    path = weights_path(name)
+    found = find_generator(path)
+    sizes = found.architecture | {"channels": tuple(found.architecture["channels"])}
+    generator = Generator(Architecture(**sizes)).requires_grad_(False)
+    _fill(generator, path, found)
+    if "mapping.w_avg" not in found.tensors:
+        generator.mapping.w_avg.copy_(w_statistics(generator, n=_MEAN_SAMPLES).mean_D)
+    if label is not None:
+        generator = with_label(generator, label, name=name)
     return generator.freeze()
 
 
@@ -53,7 +60,7 @@ def save_generator(generator: Generator, path: str) -> None:
     partial = f"{path}.{os.getpid()}.partial"
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
     # One entry: the library writes several in an order that changes from run to run, and the bytes are the identity.
-    metadata = {FILE_FORMAT: json.dumps(asdict(generator.architecture))}
+    metadata = {FILE_FORMAT: json.dumps(generator.architecture.header())}
     save_file(tensors, partial, metadata=metadata)
     with Path(partial).open("rb") as file:
         os.fsync(file.fileno())
@@ -61,20 +68,24 @@ def save_generator(generator: Generator, path: str) -> None:
     Path(partial).replace(path)
 
 
-def _check_tensors(name: str, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    if missing := expected.keys() - tensors.keys():
-        raise WrongUse(f"generator {name}: {len(missing)} tensors missing, first {min(missing)}; write the file again")
-    if foreign := tensors.keys() - expected.keys():
-        raise WrongUse(f"generator {name}: {len(foreign)} unknown tensors, first {min(foreign)}; write the file again")
-    for key, tensor in tensors.items():
-        want = expected[key]
-        if tensor.shape != want.shape or tensor.dtype not in {
-            want.dtype,
-            torch.float16,
-        }:  # half: as small files have it
+def _fill(generator: Generator, path: str, found: FoundGenerator) -> None:
+    """Copied, not adopted: in a file tensors start anywhere, and kernels round differently for each alignment.
+
+    One tensor at a time, so that a file of 1 GB needs no second one in memory.
+    """
+    expected = generator.state_dict()
+    if missing := expected.keys() - found.tensors.keys() - {"mapping.w_avg"}:
+        raise WrongUse(f"generator {path}: {len(missing)} tensors missing, first {min(missing)}; take a whole file")
+    if foreign := found.tensors.keys() - expected.keys():
+        raise WrongUse(
+            f"generator {path}: {len(foreign)} unknown tensors, first {min(foreign)}; take a StyleGAN2's file"
+        )
+    for key, stored in found.tensors.items():
+        if stored.shape != expected[key].shape:
             raise WrongUse(
-                f"generator {name}: {key} is {tensor.dtype} {tuple(tensor.shape)}, expected {want.dtype} "
-                f"{tuple(want.shape)}; write the file again"
+                f"generator {path}: {key} is {stored.shape}, expected {tuple(expected[key].shape)}; take a whole file"
             )
-        if not torch.isfinite(tensor).all():
-            raise WrongUse(f"generator {name}: {key} holds NaN or infinity; take an earlier checkpoint")
+        values = torch.from_numpy(np.require(stored.read(), np.float32, ("C", "W")))
+        if not torch.isfinite(values).all():
+            raise WrongUse(f"generator {path}: {key} holds NaN or infinity; take an earlier checkpoint")
+        expected[key].copy_(values)

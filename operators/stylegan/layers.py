@@ -42,9 +42,11 @@ class StyledConv(nn.Module):
     noise_const: Tensor
     energy_OI: Tensor | None
 
-    def __init__(self, n_in: int, n_out: int, *, w_dim: int, resolution: int, up: bool = False) -> None:
+    def __init__(
+        self, n_in: int, n_out: int, *, w_dim: int, resolution: int, up: bool = False, clamp: float | None = None
+    ) -> None:
         super().__init__()
-        self.up = up
+        self.up, self.clamp = up, clamp
         self.affine = Dense(w_dim, n_in, bias=1.0)
         self.weight = nn.Parameter(torch.zeros(n_out, n_in, 3, 3))
         self.bias = nn.Parameter(torch.zeros(n_out))
@@ -79,14 +81,16 @@ class StyledConv(nn.Module):
             offset = offset + maps_N1HW * (self.noise_strength * _GAIN)
         # Under autocast y is bf16: one factor of fp32 would widen everything from here to the next convolution.
         scale_NO11 = (scale_NO * _GAIN).to(y.dtype)[:, :, None, None]
-        return F.leaky_relu(torch.addcmul(offset.to(y.dtype), y, scale_NO11), _SLOPE)
+        x = F.leaky_relu(torch.addcmul(offset.to(y.dtype), y, scale_NO11), _SLOPE)
+        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
 
 class ToRGB(nn.Module):
     """Features to colours: modulated 1x1 convolution without demodulation or activation."""
 
-    def __init__(self, n_in: int, *, w_dim: int) -> None:
+    def __init__(self, n_in: int, *, w_dim: int, clamp: float | None = None) -> None:
         super().__init__()
+        self.clamp = clamp
         self.affine = Dense(w_dim, n_in, bias=1.0)
         self.weight = nn.Parameter(torch.zeros(3, n_in, 1, 1))
         self.bias = nn.Parameter(torch.zeros(3))
@@ -101,4 +105,6 @@ class ToRGB(nn.Module):
             style_NI = self.affine(w_ND.to(self.affine.weight.dtype)) * self.weight_gain
             weight_N3I = self.weight[:, :, 0, 0] * style_NI[:, None, :]
             rgb = torch.baddbmm(self.bias[:, None], weight_N3I, x_NIHW.flatten(2).to(weight_N3I.dtype))
+            if self.clamp is not None:
+                rgb = rgb.clamp(-self.clamp, self.clamp)
         return rgb.reshape(len(rgb), 3, *x_NIHW.shape[2:])

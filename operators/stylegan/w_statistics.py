@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 from operators.stylegan.generator import Generator, Mapping
 
@@ -25,13 +26,18 @@ class WStatistics:
 def style_samples(mapping: Mapping, *, n: int, seed: int) -> Iterator[Tensor]:
     """`n` styles in passes of (512, D), the last one shorter, on the mapping's device, without gradients.
 
-    Gives: equal bits for equal arguments on one machine, with one number of threads.
+    Gives: equal bits for equal arguments on one machine, with one number of threads. Of a conditional generator: all
+    its labels in turn.
     """
-    source, z_dim = torch.Generator().manual_seed(seed), mapping.layers[0].weight.shape[1]
+    source, device = torch.Generator().manual_seed(seed), mapping.w_avg.device
     for first in range(0, n, _SAMPLES_PER_PASS):
-        z_NZ = torch.randn(min(_SAMPLES_PER_PASS, n - first), z_dim, generator=source)
+        z_NZ = torch.randn(min(_SAMPLES_PER_PASS, n - first), mapping.z_dim, generator=source)
+        label_NK = None
+        if mapping.label_dim:
+            index_N = torch.arange(first, first + len(z_NZ)) % mapping.label_dim
+            label_NK = F.one_hot(index_N, mapping.label_dim).float().to(device)
         with torch.no_grad():
-            w_ND = mapping(z_NZ.to(mapping.w_avg.device))[:, 0]
+            w_ND = mapping(z_NZ.to(device), label_NK)[:, 0]
         yield w_ND
 
 

@@ -25,6 +25,7 @@ from operators.inversion.scene_path import ScenePath
 from operators.inversion.tools import InversionTools, inversion_tools
 from operators.latents.side_by_side import SideBySide
 from operators.stylegan.checkpoint import save_generator
+from operators.stylegan.describe import describe_generator
 from operators.stylegan.generator import Generator
 from operators.stylegan.random_weights import random_generator
 from operators.video.encode import write_mp4
@@ -39,7 +40,6 @@ from pipeline.store import Store
 from schemas.clips import LatentClip, TrackClip
 from schemas.config import LossSettings, config_id, load_config
 from schemas.errors import WrongUse
-from schemas.generators import describe_generator
 from schemas.job import Input, Job
 from schemas.video import Frame, Shot
 from tests import builders

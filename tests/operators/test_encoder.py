@@ -14,11 +14,11 @@ from operators.inversion.encoder_file import encoder_bytes, load_encoder, weight
 from operators.inversion.encoder_header import FILE_FORMAT, encoder_id, encoder_of, read_header
 from operators.inversion.inverter import make_inverter
 from operators.stylegan.checkpoint import save_generator
+from operators.stylegan.describe import describe_generator
 from operators.stylegan.generator import Architecture, Generator
 from operators.stylegan.random_weights import random_generator
 from schemas.config import Config, InversionSettings, SceneSettings, config_id, load_config
 from schemas.errors import WrongUse
-from schemas.generators import describe_generator
 from tests.reference.inversion_clips import clip_of, crops_of, known_path
 
 SIZES = dict(resolution=32, num_ws=8, w_dim=512, width=8, hidden=16)

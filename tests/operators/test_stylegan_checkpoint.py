@@ -10,11 +10,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from operators.stylegan.checkpoint import load_generator, save_generator
+from operators.stylegan.describe import describe_generator
 from operators.stylegan.generator import Architecture, Generator
 from operators.stylegan.random_weights import random_generator
 from operators.stylegan.w_statistics import w_statistics
 from schemas.errors import WrongUse
-from schemas.generators import describe_generator
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +110,8 @@ def test_a_wrong_ending_is_refused_before_anything_is_written(tmp_path: Path, sm
     [
         pytest.param("missing", "1 tensors missing, first synthesis.b8.conv0.weight", id="missing_tensor"),
         pytest.param("extra", "1 unknown tensors, first optimiser.step", id="unknown_tensor"),
-        pytest.param("shape", "synthesis.b8.conv0.weight is torch.float32 (2, 2), expected", id="wrong_shape"),
-        pytest.param("dtype", "synthesis.b8.conv0.weight is torch.float64", id="wrong_dtype"),
+        pytest.param("shape", "synthesis.b8.conv0.weight is (2, 2), expected (8, 16, 3, 3)", id="wrong_shape"),
+        pytest.param("dtype", "synthesis.b8.conv0.weight is F64, expected F32", id="wrong_dtype"),
         pytest.param("nan", "synthesis.b8.conv0.weight holds NaN", id="nan"),
     ],
 )

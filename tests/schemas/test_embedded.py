@@ -7,8 +7,8 @@ import pytest
 from operators.emotion.manifest import read_model
 from operators.inversion.encoder_file import load_encoder
 from operators.stylegan.checkpoint import load_generator
+from operators.stylegan.describe import describe_generator
 from schemas.embedded import EMBEDDED, asset_path, weights_path
-from schemas.generators import describe_generator
 
 MEGABYTE = 1_000_000
 
