@@ -33,7 +33,7 @@ DecodeDeadline = Annotated[
 
 
 @app.command(
-    epilog="Example:  latentreel invert trailers/*.mp4 -o dataset --generator ffhq.safetensors --method sequential",
+    epilog="Example:  latentreel invert trailers/*.mp4 -o dataset --generator ffhq.pkl --method sequential",
 )
 def invert(
     sources: Sources,
@@ -43,8 +43,10 @@ def invert(
         typer.Option(help="YAML file of settings, several times too: later ones, then flags, go over."),
     ] = None,
     generator: Annotated[
-        str | None, typer.Option(help="puppet-128 (shipped), random-32 … random-1024, or a .safetensors file.")
+        str | None,
+        typer.Option(help="puppet-128 (shipped), random-32 … random-1024, or a file: .safetensors, .pkl, .pt."),
     ] = None,
+    label: Annotated[int | None, typer.Option(min=0, help="Which class a conditional generator draws.")] = None,
     method: Annotated[str | None, typer.Option(help="naive, sequential or scene.")] = None,
     preset: Annotated[
         str | None, typer.Option(help="projector: every frame alone, in W, with NVIDIA's schedule of 1000 steps.")
@@ -79,6 +81,7 @@ def invert(
 
     flags = {
         "generator": generator,
+        "label": label,
         "inversion.method": method,
         "inversion.preset": preset,
         "subject": subject,

@@ -24,7 +24,7 @@ def describe_job(
 ) -> tuple[Job, dict[str, Any]]:
     """Needs neither torch nor Ray. Raises: WrongUse for networks that are missing or not what they should be."""
     config = _with_whole_paths(config)
-    generator = describe_generator(config.generator, seed=config.seed)
+    generator = describe_generator(config.generator, seed=config.seed, label=config.label)
     emotion = emotion_id(config.emotion.model) if config.emotion.model else None
     # Chosen here, once: a worker that does not see a file beside the generator must fail, not start from elsewhere.
     start = encoder_of(config.generator, config.inversion.encoder)

@@ -60,7 +60,7 @@ def _faces(path: str, *, px: int | None, frame_stride: int) -> "ImageSource":
         raise WrongUse(f"every {frame_stride} frames; give at least 1")
     dataset = open_dataset(path)
     config = saved_config(dataset.tables)
-    side_px = px or describe_generator(config.generator, seed=config.seed).resolution
+    side_px = px or describe_generator(config.generator, seed=config.seed, label=config.label).resolution
     if side_px not in RESOLUTIONS:
         raise WrongUse(f"crops of {side_px} px; give one of {', '.join(map(str, RESOLUTIONS))}")
     wanted = f"(frame_index - t.first_frame) % {frame_stride} = 0"

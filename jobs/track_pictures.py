@@ -37,14 +37,14 @@ class TrackPictures:
 
     def __init__(self, dataset: Dataset) -> None:
         config = saved_config(dataset.tables)
-        described = describe_generator(config.generator, seed=config.seed)
+        described = describe_generator(config.generator, seed=config.seed, label=config.label)
         made_with = dataset.properties["generator_id"]
         if described.generator_id != made_with:
             raise WrongUse(
                 f"generator {config.generator}: is {described.generator_id} now, the dataset's latents are of "
                 f"{made_with}; put that file back, or invert again with --replace"
             )
-        self._generator: Generator = load_generator(config.generator, seed=config.seed)
+        self._generator: Generator = load_generator(config.generator, seed=config.seed, label=config.label)
         self._supersample = config.faces.supersample
         self.shows_faces = config.subject == "face"
 

@@ -184,7 +184,7 @@ class InvertAndStage:
 
         prepare_worker()
         self.job = job
-        generator = load_generator(job.generator.name, seed=job.config.seed)
+        generator = load_generator(job.generator.name, seed=job.config.seed, label=job.config.label)
         config = job.config
         self.invert = make_inverter(
             generator,

@@ -128,6 +128,7 @@ class Config(_Settings):
     """All settings of one dataset."""
 
     generator: str = "puppet-128"  # shipped: a dataset of it is small and real; faces of real people want a larger one
+    label: int | None = Field(None, ge=0)  # which class a conditional generator draws; null for all others
     seed: int = Field(0, ge=0)  # of everything random, together with the item's id
     # face: what is found and followed. frame: the centre square of whole frames, a track a shot; hands, landscapes, …
     subject: Literal["face", "frame"] = "face"
@@ -162,6 +163,8 @@ class Config(_Settings):
         """The settings with paths replaced by what they point to: equal files under other names are equal here."""
         settings = self.model_dump(mode="json")
         settings["generator"] = generator_id
+        if self.label is None:  # most generators know none, and datasets of before say nothing of it
+            del settings["label"]
         settings["emotion"]["model"] = emotion_id
         settings["inversion"]["encoder"] = encoder_id
         settings["loss"]["perceptual"] = perceptual_id

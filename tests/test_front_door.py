@@ -26,7 +26,7 @@ OPTIONS = {
         "storage-option", "debug", "help",
     },
     "invert": {"preset",
-        "sources", "output", "config", "generator", "method", "subject", "finder", "emotion", "encoder", "seed", "set",
+        "sources", "output", "config", "generator", "label", "method", "subject", "finder", "emotion", "encoder", "seed", "set",
         "workers", "device", "decode-deadline", "address", "replace", "storage-option", "debug", "help",
     },
     "people": {"dataset", "threshold", "anew", "storage-option", "debug", "help"},
