@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from jobs.cli_dataset import DatasetPath, Version, dataset_app
-from jobs.cli_training import emotion_app, encoder_app, generator_app, puppets_app
+from jobs.cli_generators import generator_app
+from jobs.cli_training import emotion_app, encoder_app, puppets_app
 from jobs.exit_codes import Debug, StorageOption, exit_with, settings, storage_options
 
 app = typer.Typer(

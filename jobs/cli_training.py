@@ -20,7 +20,7 @@ Settings = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
-def _typed() -> str:
+def typed() -> str:
     """The command as it was typed, for the card of what it makes."""
     return shlex.join(["latentreel", *sys.argv[1:]])
 
@@ -54,7 +54,7 @@ def fit(
             device=device,
             px=px,
             frame_stride=frame_stride,
-            command=_typed(),
+            command=typed(),
         ),
         debug,
     )
@@ -84,7 +84,7 @@ def train_encoder(
             weights_seed=seed,
             device=device,
             settings=settings(setting),
-            command=_typed(),
+            command=typed(),
         ),
         debug,
     )
@@ -103,9 +103,7 @@ def train_emotion(
     from jobs.emotion import train as job
 
     exit_with(
-        lambda: job(
-            faces, output, crop_margin=crop_margin, device=device, settings=settings(setting), command=_typed()
-        ),
+        lambda: job(faces, output, crop_margin=crop_margin, device=device, settings=settings(setting), command=typed()),
         debug,
     )
 

@@ -20,14 +20,16 @@ OPTIONS = {
     "generator fit": {
         "source", "output", "objective", "set", "pace", "device", "px", "frame-stride", "debug", "help",
     },
+    "generator convert": {"generator", "output", "seed", "label", "licence", "debug", "help"},
+    "generator info": {"generator", "grid", "truncation", "seed", "label", "format", "debug", "help"},
     "history": {"dataset", "limit", "storage-option", "debug", "help"},
     "ingest": {
         "dataset", "sources", "watch", "every", "prune", "workers", "device", "decode-deadline", "address",
         "storage-option", "debug", "help",
     },
     "invert": {"preset",
-        "sources", "output", "config", "generator", "label", "method", "subject", "finder", "emotion", "encoder", "seed", "set",
-        "workers", "device", "decode-deadline", "address", "replace", "storage-option", "debug", "help",
+        "sources", "output", "config", "generator", "label", "method", "subject", "finder", "emotion", "encoder",
+        "seed", "set", "workers", "device", "decode-deadline", "address", "replace", "storage-option", "debug", "help",
     },
     "people": {"dataset", "threshold", "anew", "storage-option", "debug", "help"},
     "puppets crops": {"folder", "count", "px", "seed", "workers", "debug", "help"},
