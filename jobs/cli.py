@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from jobs.cli_dataset import DatasetPath, Version, dataset_app
+from jobs.cli_models import models_app
 from jobs.cli_training import emotion_app, encoder_app, generator_app, puppets_app
 from jobs.exit_codes import Debug, StorageOption, exit_with, settings, storage_options
 
@@ -21,6 +22,7 @@ app.add_typer(generator_app, name="generator")
 app.add_typer(encoder_app, name="encoder")
 app.add_typer(emotion_app, name="emotion")
 app.add_typer(puppets_app, name="puppets")
+app.add_typer(models_app, name="models")
 
 Sources = Annotated[
     list[str], typer.Argument(help="Files, folders, globs, fsspec URLs, or manifests (.txt .csv .jsonl .parquet).")
