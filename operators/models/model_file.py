@@ -16,8 +16,14 @@ def named_file(name: str) -> Path | None:
 
     Raises: as model_file.
     """
-    file = find_model(name)
+    file = meant_by(name)
     return None if file is None else model_file(file.name)
+
+
+def meant_by(name: str) -> ModelFile | None:
+    """The registry's entry that is meant by `name`, if any: a short name, or a file's where no such file is here."""
+    file = find_model(name)
+    return None if file is not None and name != file.short and Path(name).is_file() else file
 
 
 def model_file(name: str) -> Path:
