@@ -56,7 +56,7 @@ def invert(
     ] = None,
     finder: Annotated[str | None, typer.Option(help="dlib or face-alignment.")] = None,
     emotion: Annotated[
-        str | None, typer.Option(help="An .onnx expression network, its manifest beside it; puppet-emotion is shipped.")
+        str | None, typer.Option(help="An .onnx expression network, its manifest beside it, or a name as enet-b0-8.")
     ] = None,
     encoder: Annotated[
         str | None, typer.Option(help="To start from; default: the generator's own, if any; none.")
