@@ -36,10 +36,11 @@ def difference(content: Path, file: ModelFile, path: Path) -> str | None:
         return f"its sha256 begins with {found[:10]}, that of the published file with {file.sha256[:10]}"
     if file.git_blob and (blob := _git_blob(content)) != file.git_blob:
         return f"git's SHA-1 of it begins with {blob[:10]}, that of the published file with {file.git_blob[:10]}"
-    size = content.stat().st_size
+    if file.told_by_sum:  # its size then follows, and a wrong one in the registry would refuse the right file
+        return None
+    size, first = content.stat().st_size, recorded(path)
     if file.bytes is not None and size != file.bytes:
         return f"it has {size} bytes, the published file {file.bytes}"
-    first = None if file.told_by_sum else recorded(path)
     if first is not None and first != found:
         kept = record_of(path)
         return f"its sha256 begins with {found[:10]}, that of the file which came first with {first[:10]} ({kept})"
