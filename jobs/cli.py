@@ -6,6 +6,7 @@ import typer
 
 from jobs.cli_dataset import DatasetPath, Version, dataset_app
 from jobs.cli_generators import generator_app
+from jobs.cli_models import models_app
 from jobs.cli_training import emotion_app, encoder_app, puppets_app
 from jobs.exit_codes import Debug, StorageOption, exit_with, settings, storage_options
 
@@ -22,6 +23,7 @@ app.add_typer(generator_app, name="generator")
 app.add_typer(encoder_app, name="encoder")
 app.add_typer(emotion_app, name="emotion")
 app.add_typer(puppets_app, name="puppets")
+app.add_typer(models_app, name="models")
 
 Sources = Annotated[
     list[str], typer.Argument(help="Files, folders, globs, fsspec URLs, or manifests (.txt .csv .jsonl .parquet).")
@@ -57,7 +59,7 @@ def invert(
     ] = None,
     finder: Annotated[str | None, typer.Option(help="dlib or face-alignment.")] = None,
     emotion: Annotated[
-        str | None, typer.Option(help="An .onnx expression network, its manifest beside it; puppet-emotion is shipped.")
+        str | None, typer.Option(help="An .onnx expression network, its manifest beside it, or a name as enet-b0-8.")
     ] = None,
     encoder: Annotated[
         str | None, typer.Option(help="To start from; default: the generator's own, if any; none.")

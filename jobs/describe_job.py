@@ -10,6 +10,7 @@ from typing import Any
 from operators.emotion.manifest import emotion_id
 from operators.inversion.encoder_header import NO_ENCODER, encoder_id, encoder_of
 from operators.inversion.perceptual_weights import perceptual_id, perceptual_name
+from operators.models.model_file import meant_by
 from operators.stylegan.describe import describe_generator
 from pipeline.storage_options import checked_options
 from pipeline.tables import Tables, saved_config
@@ -73,4 +74,6 @@ def _with_whole_paths(config: Config) -> Config:
 
 
 def _whole(name: str | None) -> str | None:
-    return str(Path(name).resolve()) if name and name not in EMBEDDED and Path(name).is_file() else name
+    if not name or name in EMBEDDED or meant_by(name) is not None:
+        return name
+    return str(Path(name).resolve()) if Path(name).is_file() else name

@@ -22,8 +22,9 @@ from schemas.shot_settings import ShotSettings
 class LossSettings(_Settings):
     """What makes a picture a good one. Pictures are in [-1, 1]."""
 
-    # auto: lpips-vgg where its backbone is present (LATENTREEL_MODELS), else pyramid, which is not LPIPS. At 128 px,
-    # slope included, vgg takes 310 ms a picture on one CPU core, alex and squeeze 21 ms, the pyramid 1.4 ms.
+    # auto: lpips-vgg where its backbone is present, else pyramid, which is not LPIPS; it fetches nothing, while a name
+    # fetches its backbone (docs/models.md). At 128 px, slope included, vgg takes 310 ms a picture on one CPU core, alex
+    # and squeeze 21 ms, the pyramid 1.4 ms.
     perceptual: Literal["auto", "lpips-vgg", "lpips-alex", "lpips-squeeze", "pyramid"] = "auto"
     pixel_weight: float = Field(1.0, ge=0)  # of the mean square; the unit of the others
     lpips_weight: float = Field(0.8, ge=0)  # Richardson et al. 2021, arXiv:2008.00951, section 4; not measured here
@@ -118,8 +119,8 @@ class SceneSettings(_Settings):
 class EmotionSettings(_Settings):
     """How an expression is read."""
 
-    # Path of an .onnx with its manifest beside it, or puppet-emotion; None: the emotion columns are null, since the
-    # shipped network knows rendered faces only.
+    # Path of an .onnx with its manifest beside it, a name of the registry, or puppet-emotion; None: the emotion columns
+    # are null, since the shipped network knows rendered faces only.
     model: str | None = None
     smooth_s: float = Field(0.2, ge=0)  # an expression lasts longer than the network's flicker
 

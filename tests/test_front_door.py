@@ -31,6 +31,8 @@ OPTIONS = {
         "sources", "output", "config", "generator", "label", "method", "subject", "finder", "emotion", "encoder",
         "seed", "set", "workers", "device", "decode-deadline", "address", "replace", "storage-option", "debug", "help",
     },
+    "models fetch": {"names", "kind", "debug", "help"},
+    "models list": {"kind", "format", "debug", "help"},
     "people": {"dataset", "threshold", "anew", "storage-option", "debug", "help"},
     "puppets crops": {"folder", "count", "px", "seed", "workers", "debug", "help"},
     "puppets render": {"output", "seed", "seconds", "width", "height", "fps", "debug", "help"},

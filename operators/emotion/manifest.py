@@ -1,7 +1,8 @@
 """What an expression network wants and what its outputs mean: the JSON file beside an .onnx.
 
 `smile.onnx` is described by `smile.json` with exactly the fields of `EmotionManifest`, or by an entry named
-`smile.onnx` in a collection's `manifest.json` (a list `files` with `name`, `sha256`, `input` and `outputs`).
+`smile.onnx` in a collection's `manifest.json` (a list `files` with `name`, `sha256`, `input` and `outputs`). Networks
+of the registry are known by name, and have theirs in published_networks.py.
 """
 
 import hashlib
@@ -11,6 +12,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from operators.emotion.published_networks import PUBLISHED_NETWORKS
+from operators.models.model_file import meant_by, model_file
 from schemas.embedded import weights_path
 from schemas.emotions import EMOTIONS, N_EMOTIONS
 from schemas.errors import WrongUse
@@ -26,22 +29,32 @@ class EmotionManifest(BaseModel):
     layout: Literal["NCHW", "NHWC"]
     colour: Literal["RGB", "grey"]
     mean: tuple[float, ...]  # one for all channels, or one each; of values in [0, 255]
-    scale: float = Field(gt=0)
+    scale: float | tuple[float, ...]  # as mean
     crop_margin: float = Field(ge=-0.4, le=2)  # the input shows a square of (1 + margin) times the face's longer side
     labels: tuple[str, ...]
-    to_emopy: tuple[int, ...]  # to_emopy[i] is the EmoPy id of output i
+    # to_emopy[i] is the EmoPy id of output i; None: it is none of the seven, and left out as if it were not there.
+    to_emopy: tuple[int | None, ...]
     output: Literal["probabilities", "logits"]
 
     @model_validator(mode="after")
     def _agree(self) -> "EmotionManifest":
-        if len(self.labels) != N_EMOTIONS or sorted(self.to_emopy) != list(range(N_EMOTIONS)):
+        ids = sorted(i for i in self.to_emopy if i is not None)
+        if len(self.labels) != len(self.to_emopy) or ids != list(range(N_EMOTIONS)):
             raise ValueError(
-                f"labels {self.labels} and to_emopy {self.to_emopy}; give {N_EMOTIONS} labels, and to_emopy must name "
-                f"each id once: {', '.join(f'{name} {i}' for i, name in enumerate(EMOTIONS))}"
+                f"labels {self.labels} and to_emopy {self.to_emopy}; give a label for each output, and to_emopy must "
+                f"name each id once: {', '.join(f'{name} {i}' for i, name in enumerate(EMOTIONS))}; null for others"
             )
-        if len(self.mean) not in {1, self.channels}:
-            raise ValueError(f"mean has {len(self.mean)} values; give 1 or {self.channels} for {self.colour}")
+        for name, values in (("mean", self.mean), ("scale", self.scale)):
+            if isinstance(values, tuple) and len(values) not in {1, self.channels}:
+                raise ValueError(f"{name} has {len(values)} values; give 1 or {self.channels} for {self.colour}")
+        if not all(value > 0 for value in (self.scale if isinstance(self.scale, tuple) else (self.scale,))):
+            raise ValueError(f"scale {self.scale}; give numbers above 0")
         return self
+
+    @property
+    def outputs(self) -> list[int]:
+        """The network's outputs that are one of the seven, in EmoPy's order."""
+        return [self.to_emopy.index(i) for i in range(N_EMOTIONS)]
 
     @property
     def channels(self) -> int:
@@ -51,8 +64,16 @@ class EmotionManifest(BaseModel):
 def read_model(model_path: str | Path) -> tuple[bytes, EmotionManifest]:
     """The network's bytes and its manifest, after comparing the hash: what is checked is what runs.
 
+    Takes: a path, or a name of what is shipped or of the registry; that is fetched at its first use.
     Raises: WrongUse when the model or its manifest is missing or wrong, or the two do not belong together.
     """
+    if (file := meant_by(str(model_path))) is not None:
+        if file.short not in PUBLISHED_NETWORKS:
+            names = ", ".join(PUBLISHED_NETWORKS)
+            raise WrongUse(f"expression model {model_path}: that is {file.use}; choose {names}")
+        model = model_file(file.name).read_bytes()
+        facts = PUBLISHED_NETWORKS[file.short]
+        return model, EmotionManifest(sha256=hashlib.sha256(model).hexdigest(), **facts)
     path = Path(weights_path(str(model_path)))
     try:
         model = path.read_bytes()

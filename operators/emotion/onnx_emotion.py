@@ -46,10 +46,10 @@ class OnnxEmotion:
         except Exception as err:  # ONNX Runtime's errors have no common base below Exception
             reason = " ".join(str(err).split())[:200]
             raise WrongUse(f"expression model {model_path} does not run: {reason}; give a network that fits") from err
-        if outputs.shape != (1, N_EMOTIONS):
+        if outputs.shape != (1, len(self.manifest.labels)):
             raise WrongUse(
-                f"expression model {model_path}: one face gives outputs {outputs.shape}, expected (1, {N_EMOTIONS}); "
-                "give a network of the seven expressions"
+                f"expression model {model_path}: one face gives outputs {outputs.shape}, expected "
+                f"(1, {len(self.manifest.labels)}); give a network of the seven expressions"
             )
 
     def __call__(self, clip: TrackClip) -> TrackClip:
@@ -61,8 +61,8 @@ class OnnxEmotion:
         for start in range(0, track.n_frames, FRAMES_PER_PASS):
             here = slice(start, start + FRAMES_PER_PASS)
             faces = [self._face(crop, box) for crop, box in zip(clip.crops_TRRC[here], boxes_T4[here], strict=True)]
-            # Scattered, not gathered: output i of the network is EmoPy's to_emopy[i]
-            probs_T7[here, self.manifest.to_emopy] = self._probabilities(self._run(np.stack(faces)))
+            # What is none of the seven goes before the softmax: what is left are probabilities given one of them.
+            probs_T7[here] = self._probabilities(self._run(np.stack(faces))[:, self.manifest.outputs])
         smooth_T7 = smooth_along_time(probs_T7, track.pts_us, self.settings.smooth_s)
         smooth_T7 /= smooth_T7.sum(axis=1, keepdims=True)
         return replace(clip, track=replace(track, emotion_probs_T7=smooth_T7))
@@ -74,7 +74,7 @@ class OnnxEmotion:
         if self.manifest.colour == "grey":
             picture = picture.convert("L")
         face_SSC = np.asarray(picture, np.float32).reshape(side, side, -1)
-        return (face_SSC - np.array(self.manifest.mean, np.float32)) * np.float32(self.manifest.scale)
+        return (face_SSC - np.array(self.manifest.mean, np.float32)) * np.array(self.manifest.scale, np.float32)
 
     def _run(self, faces_TSSC: NDArray[np.float32]) -> NDArray[np.float32]:
         if self.manifest.layout == "NCHW":
@@ -83,7 +83,7 @@ class OnnxEmotion:
         return np.asarray(outputs, np.float32)
 
     def _probabilities(self, outputs_T7: NDArray[np.float32]) -> NDArray[np.float32]:
-        if self.manifest.output == "probabilities":
+        if self.manifest.output == "probabilities":  # rows are made to sum to 1 when they have been smoothed
             return outputs_T7
         powers = np.exp(outputs_T7 - outputs_T7.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)

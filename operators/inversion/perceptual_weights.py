@@ -1,34 +1,33 @@
 """Which perceptual loss there is on this machine, told without torch: the backbones of LPIPS are files, if at all.
 
 They are looked for under torchvision's published names in the folder LATENTREEL_MODELS, then where torch.hub keeps its
-downloads. Nothing is downloaded here.
+downloads, then in our own cache. One that is asked for by its name and is nowhere is fetched there, once a machine,
+unless LATENTREEL_MODELS is set; `auto` fetches nothing, since which loss a dataset has must not hang on a network.
 """
 
-import hashlib
 import os
 import re
 from pathlib import Path
 
+from operators.models.model_file import cache_folder, model_file
+from operators.models.published import sha256_of
 from schemas.embedded import MODELS
 from schemas.errors import WrongUse
+from schemas.model_files import MODEL_FILES, find_model
 
 AUTO = "auto"
 PYRAMID = "pyramid"  # a pyramid of errors; needs no weights, and is not LPIPS
 
-# As torchvision 0.29 publishes them. The eight digits are the head of the file's sha256; older releases of torchvision
-# published the same networks in other files, so any digits will do that are the file's own.
-_FILES = {
-    "lpips-vgg": "vgg16-397923af.pth",
-    "lpips-alex": "alexnet-owt-7be5be79.pth",
-    "lpips-squeeze": "squeezenet1_1-b8a52dc0.pth",
-}
+# Files of the registry are torchvision's newest; older releases published the same networks under other digits. The
+# eight digits in a name are the head of the file's sha256, so any will do that are the file's own.
+_NAMES = ("lpips-vgg", "lpips-alex", "lpips-squeeze")
 
 
 def perceptual_name(wanted: str) -> str:
     """The name of the perceptual loss: lpips-vgg, lpips-alex, lpips-squeeze or pyramid.
 
     Takes: one of them, or `auto`: lpips-vgg where its backbone is present, else pyramid.
-    Raises: WrongUse for another name, or when the backbone that was asked for is absent.
+    Raises: WrongUse for another name, or when the backbone that was asked for is absent and cannot be fetched.
     """
     if wanted == AUTO:
         return PYRAMID if _find("lpips-vgg") is None else "lpips-vgg"
@@ -46,33 +45,50 @@ def perceptual_id(name: str) -> str:
 
 
 def backbone_path(name: str) -> Path:
-    """The file of a backbone, by the name of its loss.
+    """The file of a backbone, by the name of its loss; fetched where it is nowhere and no mirror is set.
 
     Raises: WrongUse naming the file and the places where it is not.
     """
-    if name not in _FILES:
-        raise WrongUse(f"perceptual loss {name}: there is none of that name; choose {AUTO}, {PYRAMID}, {_list()}")
-    if (path := _find(name)) is None:
-        places = " or ".join(str(folder) for folder in _folders())
-        raise WrongUse(f"{name}: {_FILES[name]} is not in {places}; put torchvision's file there, or choose {PYRAMID}")
-    return path
+    if name not in _NAMES:
+        choices = ", ".join((AUTO, PYRAMID, *_NAMES))
+        raise WrongUse(f"perceptual loss {name}: there is none of that name; choose {choices}")
+    if (path := _find(name)) is not None:
+        return path
+    published = _published(name)
+    if not os.environ.get(MODELS):
+        try:
+            return model_file(published)
+        except WrongUse as err:
+            raise WrongUse(f"{err}, or choose {PYRAMID}") from err
+    places = " or ".join(str(folder) for folder in _folders())
+    raise WrongUse(
+        f"{name}: {published} is not in {places}; where there is a network, unset {MODELS}, run `latentreel models "
+        f"fetch {name}` and copy the file there, or choose {PYRAMID}"
+    )
 
 
 def checked_hash(path: Path) -> str:
     """The sha256 of a backbone's file.
 
-    Raises: WrongUse when it does not begin with the digits in the file's name.
+    Raises: WrongUse when it is not the published one, or does not begin with the digits in the file's name.
     """
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    promised = path.stem.rpartition("-")[2]
+    found = sha256_of(path)
+    published = MODEL_FILES.get(path.name)
+    promised = published.sha256 if published else path.stem.rpartition("-")[2]
     if not found.startswith(promised):
-        raise WrongUse(f"{path}: its sha256 begins with {found[:8]}, its name promises {promised}; fetch it again")
+        raise WrongUse(f"{path}: its sha256 begins with {found[:8]}, its name promises {promised[:8]}; fetch it again")
     return found
 
 
+def _published(name: str) -> str:
+    """The name of the registry's file."""
+    file = find_model(name)
+    assert file is not None, name
+    return file.name
+
+
 def _find(name: str) -> Path | None:
-    published = _FILES[name]
+    published = _published(name)
     pattern = re.compile(re.escape(published.rpartition("-")[0]) + r"-[0-9a-f]{8}\.pth")
     for folder in _folders():
         files = sorted(path for path in folder.glob("*.pth") if pattern.fullmatch(path.name))
@@ -86,8 +102,4 @@ def _folders() -> list[Path]:
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "torch"
     hub = Path(os.environ.get("TORCH_HOME", cache)).expanduser() / "hub" / "checkpoints"
     models = os.environ.get(MODELS)
-    return [Path(models), hub] if models else [hub]
-
-
-def _list() -> str:
-    return ", ".join(_FILES)
+    return ([Path(models)] if models else []) + [hub, cache_folder()]

@@ -1,11 +1,11 @@
 """Fetch one published file: resumed where it broke off, checked, and under its own name only when it is whole.
 
-In order of time: NAME.lock is locked; NAME.part grows, and survives a kill; its hash is compared; it is flushed to the
-disk; it becomes NAME. A process that dies leaves the lock to the others, since the system gives it back.
+In order of time: NAME.lock is locked; NAME.part grows, flushed to the disk, and survives a kill; its sums are compared;
+its sha256 is kept in NAME.sha256 where none is published; it becomes NAME. A process that dies leaves the lock to the
+others, since the system gives it back.
 """
 
 import fcntl
-import hashlib
 import http.client
 import os
 import re
@@ -13,13 +13,17 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from operators.models.published import difference, record, record_of
+from schemas.embedded import MODELS
 from schemas.errors import WrongUse
 from schemas.model_files import ModelFile
+
+Progress = Callable[[int, int | None], None]  # bytes that are here, of how many; None: the server does not say
 
 _BLOCK_BYTES = 2**18
 _SILENCE_S = 30  # without a byte; a slow line is not a dead one
@@ -28,8 +32,10 @@ _PAUSE_S = 1.0  # before the second try, then twice as long each time
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})  # answers of a server that may think better of it
 
 
-def download(file: ModelFile, path: Path) -> None:
+def download(file: ModelFile, path: Path, progress: Progress | None = None) -> None:
     """`path` is the published file afterwards, whoever fetched it. Proxies as the environment names them (urllib).
+
+    Takes: a file with an address; `progress`, which is called after each block.
 
     Raises: WrongUse when it cannot be fetched (what came is kept in NAME.part and used next time), when what came is
     not the published file (it is removed), or when nothing can be written there.
@@ -40,26 +46,21 @@ def download(file: ModelFile, path: Path) -> None:
         with _locked(path.with_name(f"{path.name}.lock")):
             if path.is_file():  # somebody else was quicker
                 return
-            _fetch(file, part)
-            _require_published(file, part)
+            _fetch(file, part, progress or (lambda _have, _total: None))
+            _require_published(file, part, path)
+            record(part, file, path)
             part.replace(path)
             _flush(path.parent)
     except OSError as err:  # not of the network: `_fetch` has told those
         raise WrongUse(f"{path}: cannot be written ({err}); set XDG_CACHE_HOME to a folder that can be") from err
 
 
-def sha256_of(path: Path) -> str:
-    """64 hex digits."""
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def _fetch(file: ModelFile, part: Path) -> None:
+def _fetch(file: ModelFile, part: Path, progress: Progress) -> None:
     """`part` is complete, as far as the server tells."""
     failures, most = 0, _size(part)
     while True:
         try:
-            if _append(file, part):
+            if _append(file, part, progress):
                 return
             reason = "the connection was cut"
         except urllib.error.HTTPError as err:
@@ -75,14 +76,15 @@ def _fetch(file: ModelFile, part: Path) -> None:
         time.sleep(_PAUSE_S * 2 ** (failures - 1))
 
 
-def _append(file: ModelFile, part: Path) -> bool:
+def _append(file: ModelFile, part: Path, progress: Progress) -> bool:
     """One request from the end of `part` on. True: nothing is missing any more."""
     have = _size(part)
     request = urllib.request.Request(file.url, headers={"User-Agent": "latentreel", "Accept-Encoding": "identity"})
     if have:
         request.add_header("Range", f"bytes={have}-")
     try:
-        response = urllib.request.urlopen(request, timeout=_SILENCE_S)
+        # A new opener each time: `urlopen` keeps the proxies that the environment named when it was first called.
+        response = urllib.request.build_opener().open(request, timeout=_SILENCE_S)
     except urllib.error.HTTPError as err:
         if err.code == 416 and have:  # nothing behind what we have: it is whole, or it is something else
             return True
@@ -91,16 +93,19 @@ def _append(file: ModelFile, part: Path) -> bool:
         resumed = response.status == 206 and _first_byte(response.headers.get("Content-Range")) == have
         with part.open("ab" if resumed else "wb") as content:  # a server without ranges sends all of it again
             expected = _length(response.headers.get("Content-Length"))
-            got = _copy(response, content)
+            before = have if resumed else 0
+            total = file.bytes if expected is None else before + expected
+            got = _copy(response, content, lambda n: progress(before + n, total))
             content.flush()
             os.fsync(content.fileno())
     return expected is None or got == expected
 
 
-def _copy(response: IO[bytes], content: IO[bytes]) -> int:
+def _copy(response: IO[bytes], content: IO[bytes], told: Callable[[int], None]) -> int:
     n = 0
     while block := response.read(_BLOCK_BYTES):
         n += content.write(block)
+        told(n)
     return n
 
 
@@ -117,21 +122,23 @@ def _size(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
 
 
-def _require_published(file: ModelFile, part: Path) -> None:
-    found = sha256_of(part)
-    if not found.startswith(file.sha256):
-        size = _size(part)
+def _require_published(file: ModelFile, part: Path, path: Path) -> None:
+    why = difference(part, file, path)
+    if why is not None:
         part.unlink()  # or the next try would go on from it
-        raise WrongUse(
-            f"{file.name}: {file.url} gave {size} bytes whose sha256 begins with {found[:10]}, that of the published "
-            f"file with {file.sha256[:10]}; fetch it elsewhere, put it into a folder and set LATENTREEL_MODELS to it"
+        changed = not file.told_by_sum and record_of(path).exists()
+        cure = (
+            f"remove {record_of(path)} if you trust it"
+            if changed
+            else f"fetch it elsewhere, put it into a folder and set {MODELS} to it"
         )
+        raise WrongUse(f"{file.name}: {file.url} gave another file: {why}; {cure}")
 
 
 def _unreachable(file: ModelFile, reason: str) -> WrongUse:
     return WrongUse(
-        f"{file.name}: {file.url} cannot be fetched ({reason}); try again, which goes on where it broke off, or put it "
-        f"into a folder and set LATENTREEL_MODELS to it"
+        f"{file.name}: {file.url} cannot be fetched ({reason}); try `latentreel models fetch {file.short}`, which goes "
+        f"on where it broke off, or put it into a folder and set {MODELS} to it"
     )
 
 

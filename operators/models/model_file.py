@@ -1,31 +1,70 @@
 """Weights that others publish, by name: from a mirror, from the cache, or fetched once. Needs no torch."""
 
+import logging
 import os
 from pathlib import Path
 
-from operators.models.download import download, sha256_of
+from operators.models.download import Progress, download
+from operators.models.published import difference, record, record_of, warnings_of
 from schemas.embedded import MODELS
 from schemas.errors import WrongUse
-from schemas.model_files import MODEL_FILES, ModelFile
+from schemas.model_files import MODEL_FILES, ModelFile, find_model
+
+
+def named_file(name: str) -> Path | None:
+    """The path of what the registry knows as `name`, a short name or a file's; None: it knows no such name.
+
+    Raises: as model_file.
+    """
+    file = meant_by(name)
+    return None if file is None else model_file(file.name)
+
+
+def meant_by(name: str) -> ModelFile | None:
+    """The registry's entry that is meant by `name`, if any: a short name, or a file's where no such file is here."""
+    file = find_model(name)
+    return None if file is not None and name != file.short and Path(name).is_file() else file
 
 
 def model_file(name: str) -> Path:
-    """The path of the file `name` of the registry (schemas/model_files.py), checked to be the published one.
+    """The path of the file `name` of the registry (schemas/model_registry.yaml), checked to be the published one.
 
     With LATENTREEL_MODELS set, from that folder alone, and nothing is ever fetched; else from the cache, into which it
-    is fetched at its first use. Two processes that ask at once fetch it once.
+    is fetched at its first use. Processes of one machine that ask at once fetch it once. What a user has to know of
+    the file is logged when it is fetched.
     Raises: WrongUse when the file is absent from the mirror, cannot be fetched, or is another one than was published.
     """
     file = MODEL_FILES[name]
-    folder = os.environ.get(MODELS)
-    path = Path(folder) / name if folder else cache_folder() / name
-    if path.is_file():
-        _require_published(path, file)
-        return path
-    if folder:
-        raise WrongUse(f"{name} is not in {MODELS}={folder}; put it there ({file.url}), or unset {MODELS} to fetch it")
-    download(file, path)
+    was_here = place_of(file).is_file()
+    path = obtain(file)
+    if not was_here:
+        for warning in warnings_of(file):
+            logging.getLogger(__name__).warning("%s", warning)
     return path
+
+
+def obtain(file: ModelFile, progress: Progress | None = None) -> Path:
+    """As `model_file`, without a word. Takes: `progress`, told how many bytes there are, and of how many."""
+    path = place_of(file)
+    if path.is_file():
+        if (why := difference(path, file, path)) is not None:
+            raise WrongUse(f"{path}: {why}; remove it{_and_record(file, path)}, and fetch {file.origin}")
+        record(path, file, path)
+        return path
+    if folder := os.environ.get(MODELS):
+        raise WrongUse(
+            f"{file.name} is not in {MODELS}={folder}; put it there ({file.origin}), or unset {MODELS} to fetch it"
+        )
+    if not file.url:
+        raise WrongUse(f"{file.name}: it has no address of its own; fetch it {file.origin}, put it into {MODELS}")
+    download(file, path, progress)
+    return path
+
+
+def place_of(file: ModelFile) -> Path:
+    """Where the file lies on this machine, or would: in the mirror if there is one, else in the cache."""
+    folder = os.environ.get(MODELS)
+    return (Path(folder) if folder else cache_folder()) / file.name
 
 
 def cache_folder() -> Path:
@@ -34,11 +73,6 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "latentreel" / "models"
 
 
-def _require_published(path: Path, file: ModelFile) -> None:
-    """At every use, not only after fetching: weights of another network of the same name load and find nonsense."""
-    found = sha256_of(path)
-    if not found.startswith(file.sha256):
-        raise WrongUse(
-            f"{path}: its sha256 begins with {found[:10]}, that of the published file with {file.sha256[:10]}; "
-            f"remove it, and fetch {file.url}"
-        )
+def _and_record(file: ModelFile, path: Path) -> str:
+    kept = record_of(path)
+    return "" if file.told_by_sum or not kept.exists() else f" and, if you trust the new one, {kept.name}"

@@ -193,7 +193,12 @@ def test_long_clips_smoothing_and_the_rest_of_the_row(write):
     ("changes", "told"),
     [
         pytest.param({"to_emopy": [0, 0, 1, 2, 3, 4, 5]}, "must name each id once: anger 0", id="doubled_id"),
-        pytest.param({"labels": ["a", "b"]}, "give 7 labels", id="two_labels"),
+        pytest.param({"labels": ["a", "b"]}, "give a label for each output", id="two_labels"),
+        pytest.param({"to_emopy": [0, None, 1, 2, 3, 4, 5]}, "must name each id once: .*null for others", id="missing"),
+        pytest.param({"scale": [1.0, 2.0]}, "scale has 2 values; give 1 or 3 for RGB", id="two_scales"),
+        pytest.param(
+            {"scale": [1.0, -2.0, 1.0]}, r"scale \(1.0, -2.0, 1.0\); give numbers above 0", id="negative_scale"
+        ),
         pytest.param({"mean": [1.0, 2.0]}, "mean has 2 values; give 1 or 3 for RGB", id="two_means"),
         pytest.param({"colour": "BGR"}, "colour: Input should be 'RGB' or 'grey'", id="unknown_colour"),
         pytest.param({"sizepx": 9}, "sizepx: Extra inputs are not permitted", id="misspelt"),
@@ -261,7 +266,7 @@ NETWORKS = pytest.mark.parametrize("name", ["emotion_faceapi.onnx", "emotion_min
 def test_a_collections_manifest_is_read(shared, name):
     _, manifest = read_model(shared / "models" / name)
     assert isinstance(manifest, EmotionManifest)
-    assert [EMOTIONS[i][:3] for i in manifest.to_emopy] == [
+    assert [EMOTIONS[i][:3] for i in manifest.to_emopy if i is not None] == [
         {"calm": "neu", "happy": "hap", "fearful": "fea", "angry": "ang"}.get(label, label[:3])
         for label in manifest.labels
     ]

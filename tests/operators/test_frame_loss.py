@@ -8,6 +8,7 @@ import hashlib
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import lpips
@@ -26,10 +27,14 @@ from operators.inversion.frame_loss import FrameLoss, Targets
 from operators.inversion.perceptual import Lpips
 from operators.inversion.perceptual_weights import perceptual_id, perceptual_name
 from operators.inversion.reconstruction_loss import reconstruction_loss
+from operators.models import download
+from operators.models.model_file import cache_folder
 from schemas.config import LossSettings
 from schemas.errors import WrongUse
 from schemas.face_settings import FaceSettings
+from schemas.model_files import MODEL_FILES
 from tests.conftest import REPO
+from tests.model_server import ModelServer
 
 NETWORKS = {
     "lpips-vgg": ("vgg16", torchvision.models.vgg16, "vgg"),
@@ -71,6 +76,7 @@ def present(models, monkeypatch, tmp_path):
     """A machine with all backbones in LATENTREEL_MODELS."""
     monkeypatch.setenv("LATENTREEL_MODELS", str(models))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return models
 
 
@@ -79,6 +85,7 @@ def absent(monkeypatch, tmp_path):
     """A machine without any, and the folder where torch.hub would keep them."""
     monkeypatch.delenv("LATENTREEL_MODELS", raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (hub := tmp_path / "hub" / "checkpoints").mkdir(parents=True)
     return hub
 
@@ -120,6 +127,34 @@ def test_cached_features_give_what_the_package_gives(present, name, px):
         wanted, found = own(*seen).flatten(), ours(x, ours.features(y))
     assert wanted.min() > 0.01
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_file_gives_the_distances_that_the_package_gives_of_it(present, models, name):
+    """The file is read by torchvision's own network, whose layers become the package's one after the other."""
+    with torch.device("meta"):  # no random start of 138 million numbers
+        published = NETWORKS[name][1](weights=None)
+    (path,) = models.glob(f"{NETWORKS[name][0]}-*.pth")
+    published.load_state_dict(torch.load(path, weights_only=True), strict=False, assign=True)
+    with warnings.catch_warnings(), torch.device("meta"):
+        warnings.simplefilter("ignore")
+        own = lpips.LPIPS(net=NETWORKS[name][2], pnet_rand=True, pretrained=False, verbose=False)
+    heads = Path(lpips.__file__).parent / "weights" / "v0.1" / f"{NETWORKS[name][2]}.pth"
+    own.load_state_dict(torch.load(heads, map_location="cpu", weights_only=True), strict=False, assign=True)
+    own.scaling_layer = lpips.ScalingLayer()
+    layers, theirs = (
+        [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)] for network in (published.features, own.net)
+    )
+    assert len(layers) >= len(theirs) >= 5
+    for layer, empty in zip(layers, theirs, strict=False):
+        assert layer.weight.shape == empty.weight.shape
+        empty.weight, empty.bias = layer.weight, layer.bias
+    ours = Lpips(name)
+    x, y = pictures(2, 64), pictures(2, 64, seed=1)
+    with torch.no_grad():
+        wanted = own.eval()(x, y).flatten()
+        torch.testing.assert_close(ours(x, ours.features(y)), wanted, atol=1e-5, rtol=1e-5)
+    assert wanted.min() > 0.01
 
 
 def test_the_backbone_is_the_file(present):
@@ -334,14 +369,59 @@ def test_the_folder_of_the_user_comes_first(present, absent, models, monkeypatch
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        pytest.param("lpips-alex", r"^lpips-alex: alexnet-owt-7be5be79.pth is not in .*checkpoints; put", id="absent"),
+        pytest.param(
+            "lpips-alex",
+            r"^lpips-alex: alexnet-owt-7be5be79.pth is not in .*mirror or .*checkpoints or .*; where .*unset "
+            r"LATENTREEL_MODELS, run `latentreel models fetch lpips-alex` .* or choose pyramid$",
+            id="absent",
+        ),
         pytest.param("lpips", r"^perceptual loss lpips: .*choose auto, pyramid, lpips-vgg", id="unknown"),
     ],
 )
-def test_what_is_not_there_is_said(absent, name, message):
+def test_what_is_not_there_is_said(absent, name, message, tmp_path, monkeypatch):
+    monkeypatch.setenv("LATENTREEL_MODELS", str(tmp_path / "mirror"))
     for ask in (perceptual_name, perceptual_id, Lpips):
         with pytest.raises(WrongUse, match=message):
             ask(name)
+
+
+@pytest.fixture
+def offered(models, monkeypatch):
+    """A server of lpips-squeeze's backbone, which is random here, at the registry's address."""
+    monkeypatch.setattr(download, "_PAUSE_S", 0.001)
+    (squeeze,) = models.glob("squeezenet1_1-*.pth")
+    content = squeeze.read_bytes()
+    server = ModelServer(content, "good")
+    published = MODEL_FILES.pop("squeezenet1_1-b8a52dc0.pth")
+    sha256 = hashlib.sha256(content).hexdigest()
+    file = replace(published, name=squeeze.name, url=server.url(squeeze.name), sha256=sha256, bytes=len(content))
+    MODEL_FILES[file.name] = file
+    yield server
+    del MODEL_FILES[file.name]
+    MODEL_FILES[published.name] = published
+    server.close()
+
+
+def test_a_backbone_that_is_asked_for_is_fetched_once(absent, offered):
+    for ask in (perceptual_name, perceptual_id, Lpips):
+        ask("lpips-squeeze")
+    assert offered.asked == [None]
+    assert [path.suffix for path in cache_folder().glob("*.pth")] == [".pth"]
+
+
+def test_auto_fetches_nothing(absent, monkeypatch):
+    server = ModelServer(b"", "good")
+    vgg = MODEL_FILES["vgg16-397923af.pth"]
+    monkeypatch.setitem(MODEL_FILES, vgg.name, replace(vgg, url=server.url(vgg.name)))
+    assert perceptual_name("auto") == "pyramid"
+    server.close()
+    assert server.asked == []
+
+
+def test_a_machine_without_a_network_is_told_what_to_do(absent, offered):
+    offered.close()
+    with pytest.raises(WrongUse, match=r"cannot be fetched \(.*`latentreel models fetch lpips-squeeze`.*or choose pyr"):
+        perceptual_name("lpips-squeeze")
 
 
 def changed(**tensors: Tensor | None) -> dict[str, Tensor]:
