@@ -9,20 +9,26 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from operators.inversion.encoder import Encoder, first_guess, new_encoder
+from operators.inversion.encoder import Encoder, new_encoder
 from operators.inversion.encoder_file import encoder_bytes, load_encoder, weights_hash
 from operators.inversion.encoder_header import FILE_FORMAT, encoder_id, encoder_of, read_header
 from operators.inversion.inverter import make_inverter
+from operators.inversion.picture_encoder import first_guess
 from operators.stylegan.checkpoint import save_generator
 from operators.stylegan.describe import describe_generator
 from operators.stylegan.generator import Architecture, Generator
 from operators.stylegan.random_weights import random_generator
 from schemas.config import Config, InversionSettings, SceneSettings, config_id, load_config
 from schemas.errors import WrongUse
+from schemas.generators import GeneratorInfo
 from tests.reference.inversion_clips import clip_of, crops_of, known_path
 
 SIZES = dict(resolution=32, num_ws=8, w_dim=512, width=8, hidden=16)
 METHODS = [pytest.param("naive", id="naive"), pytest.param("sequential", id="sequential")]
+
+
+def info(generator_id: str) -> GeneratorInfo:
+    return GeneratorInfo(name="g", generator_id=generator_id, content_id="0", resolution=32, num_ws=8, w_dim=512)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +110,7 @@ def test_bits_depend_on_the_frame_alone(small: Generator, path: str, method: str
 
 def test_a_file_gives_the_encoder_back_to_half_precision(small: Generator, encoder: Encoder, path: str) -> None:
     loaded = load_encoder(path, small)
+    assert isinstance(loaded, Encoder)
     pictures = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(2)) * 2 - 1
     np.testing.assert_array_equal(loaded.mean_D, encoder.mean_D)
     assert float((loaded(pictures) - encoder(pictures)).abs().max()) < 0.01 * encoder.shape.spread
@@ -143,20 +150,20 @@ def test_the_hash_of_weights_knows_a_generator_frozen_or_not(small: Generator) -
 )
 def test_the_id_needs_the_generator_that_it_was_made_for(path: str, generator_id: str, fits: bool) -> None:
     if fits:
-        assert len(encoder_id(path, generator_id=generator_id)) == 16
+        assert len(encoder_id(path, info(generator_id))) == 16
     else:
         with pytest.raises(WrongUse, match=f"made for generator tiny-0123456789abcdef, not {generator_id}"):
-            encoder_id(path, generator_id=generator_id)
+            encoder_id(path, info(generator_id))
 
 
 def test_the_id_follows_the_bytes_and_not_the_name(path: str, tmp_path: Path) -> None:
-    first = encoder_id(path, generator_id="tiny-0123456789abcdef")
+    first = encoder_id(path, info("tiny-0123456789abcdef"))
     (tmp_path / "other.safetensors").write_bytes(Path(path).read_bytes())
-    assert encoder_id(str(tmp_path / "other.safetensors"), generator_id="tiny-0123456789abcdef") == first
+    assert encoder_id(str(tmp_path / "other.safetensors"), info("tiny-0123456789abcdef")) == first
     content = bytearray(Path(path).read_bytes())
     content[-1] ^= 1
     Path(path).write_bytes(content)
-    assert encoder_id(path, generator_id="tiny-0123456789abcdef") != first
+    assert encoder_id(path, info("tiny-0123456789abcdef")) != first
 
 
 def test_the_settings_id_follows_the_encoders_content(path: str) -> None:
@@ -177,7 +184,7 @@ def test_a_job_names_its_encoder_by_content(path: str, small: Generator, encoder
     Path(path).write_bytes(encoder_bytes(encoder, small, generator_id=made_for))
     wanted = {"generator": generator, "inversion.encoder": path}
     _, canonical = describe_job(load_config(None, wanted), "d")
-    assert canonical["inversion"]["encoder"] == encoder_id(path, generator_id=made_for)
+    assert canonical["inversion"]["encoder"] == encoder_id(path, info(made_for))
     with pytest.raises(WrongUse, match="not random-64-seed0; give that generator's encoder, or none"):
         describe_job(load_config(None, wanted | {"generator": "random-64"}), "d")
 
