@@ -16,7 +16,7 @@ OPTIONS = {
     "compact": {"dataset", "storage-option", "debug", "help"},
     "demo": {"output", "debug", "help"},
     "emotion train": {"faces", "output", "crop-margin", "set", "device", "debug", "help"},
-    "encoder train": {"generator", "output", "pictures", "seed", "set", "device", "debug", "help"},
+    "encoder train": {"generator", "output", "pictures", "seed", "label", "set", "device", "debug", "help"},
     "generator fit": {
         "source", "output", "objective", "set", "pace", "device", "px", "frame-stride", "debug", "help",
     },

@@ -18,7 +18,8 @@ from operators.stylegan.checkpoint import save_generator
 from operators.stylegan.describe import describe_generator
 from operators.stylegan.generator import Architecture, Generator
 from operators.stylegan.random_weights import random_generator
-from schemas.config import Config, InversionSettings, SceneSettings, config_id, load_config
+from schemas.clips import LatentClip
+from schemas.config import Config, InversionSettings, LossSettings, SceneSettings, config_id, load_config
 from schemas.errors import WrongUse
 from schemas.generators import GeneratorInfo
 from tests.reference.inversion_clips import clip_of, crops_of, known_path
@@ -197,6 +198,7 @@ def test_a_job_names_its_encoder_by_content(path: str, small: Generator, encoder
         pytest.param("puppet-128", "e.safetensors", "e.safetensors", id="another_was_asked_for"),
         pytest.param("random-64", None, None, id="random_weights_have_none"),
         pytest.param("{}/g.safetensors", None, "{}/g-encoder.safetensors", id="beside_the_file"),
+        pytest.param("{}/g.pkl", None, "{}/g-encoder.safetensors", id="beside_a_pickle"),
         pytest.param("{}/h.safetensors", None, None, id="none_beside_the_file"),
         pytest.param("{}/g", None, None, id="not_a_generator"),
     ],
@@ -207,6 +209,29 @@ def test_which_encoder_starts_an_inversion(
     (tmp_path / "g-encoder.safetensors").touch()
     expected = None if found is None else found.format(tmp_path)
     assert encoder_of(generator.format(tmp_path), wanted) == expected
+
+
+def test_a_refined_guess_is_never_worse_and_still_depends_on_the_picture_alone(small: Generator, path: str) -> None:
+    """The encoder is not trained: three looks take it anywhere, and what is worse must not be kept."""
+    clip = clip_of(crops_of(small, known_path(small, 4, seed=1, step=0.4)))
+
+    def inverted(refinements: int | None, frames: slice = slice(None)) -> LatentClip:
+        settings = InversionSettings(
+            method="naive",
+            encoder=path,
+            encoder_steps=1,
+            encoder_refinements=refinements,
+            prior_weight=0,
+            prior_samples=1000,
+        )
+        loss = LossSettings(perceptual="pyramid", pyramid_weight=0)
+        return make_inverter(small, settings, loss=loss)([clip_of(clip.crops_TRRC[frames])])[0]
+
+    plain, refined = inverted(None), inverted(3)
+    np.testing.assert_array_equal(inverted(0).w_TLD, plain.w_TLD)
+    assert (refined.psnr >= plain.psnr - 0.01).all()
+    assert (refined.psnr > plain.psnr + 0.01).any()
+    np.testing.assert_array_equal(inverted(3, slice(2, 3)).w_TLD[0], refined.w_TLD[2])
 
 
 def header(**changes: object) -> dict[str, str]:
