@@ -79,7 +79,7 @@ def encoder_of(generator: str, wanted: str | None, init: InitMethod | None = Non
     if found is None and init == "encoder":
         raise WrongUse(
             f"inversion.init is encoder, and generator {generator} has none; name one with --encoder, train one with "
-            f"`latentreel encoder train {generator}`, or start from the mean: --init mean"
+            f"`latentreel encoder train {generator} -o FOLDER`, or start from the mean: --init mean"
         )
     return found
 
