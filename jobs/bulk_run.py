@@ -7,7 +7,9 @@ from contextlib import AbstractContextManager
 from rich.console import Console
 from rich.markup import escape
 
+from operators.inversion.encoder_header import NO_ENCODER, encoder_path, is_published
 from operators.inversion.perceptual_weights import PYRAMID
+from operators.inversion.published_encoders.checkpoint import is_of_another, read_published
 from pipeline.flow import Pools
 from pipeline.progress import Progress, clock
 from pipeline.run import RunSummary, run
@@ -64,6 +66,18 @@ def announce_loss(job: Job, console: Console) -> None:
     say(console, "", f"pictures are compared by {what}")
     if job.config.emotion.model is None:
         say(console, "", "no expression network was given (--emotion): the emotion columns stay null")
+
+
+def announce_encoder(job: Job, console: Console) -> None:
+    """What the first frame of a track starts from, and whether it was made for another generator."""
+    encoder = job.config.inversion.encoder
+    if encoder in (None, NO_ENCODER):
+        say(console, "", "the first frame of a track starts from the mean latent")
+        return
+    say(console, "", f"the first frame of a track starts from encoder {encoder}")
+    if is_published(encoder) and is_of_another(read_published(encoder_path(encoder)), job.generator):
+        says = f"its file carries another generator than {job.generator.name}, so its guesses may show other things"
+        say(console, "[yellow]encoder[/]", f"{encoder}: {says}; --init mean does without it")
 
 
 def report(n_todo: int, summary: RunSummary, seconds: float, job: Job, console: Console, *, stopped: bool) -> None:

@@ -61,8 +61,15 @@ def invert(
     emotion: Annotated[
         str | None, typer.Option(help="An .onnx expression network, its manifest beside it, or a name as enet-b0-8.")
     ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(help="Where inversions start: mean, or encoder; default: an encoder where there is one."),
+    ] = None,
     encoder: Annotated[
-        str | None, typer.Option(help="To start from; default: the generator's own, if any; none.")
+        str | None,
+        typer.Option(
+            help="To start from: a .safetensors, or pSp's, e4e's or ReStyle's .pt; default: the generator's own."
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     setting: Annotated[
@@ -90,6 +97,7 @@ def invert(
         "subject": subject,
         "faces.finder": finder,
         "emotion.model": emotion,
+        "inversion.init": init,
         "inversion.encoder": encoder,
         "seed": seed,
     }

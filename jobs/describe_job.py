@@ -28,12 +28,12 @@ def describe_job(
     generator = describe_generator(config.generator, seed=config.seed, label=config.label)
     emotion = emotion_id(config.emotion.model) if config.emotion.model else None
     # Chosen here, once: a worker that does not see a file beside the generator must fail, not start from elsewhere.
-    start = encoder_of(config.generator, config.inversion.encoder)
+    start = encoder_of(config.generator, config.inversion.encoder, config.inversion.init)
     inversion = config.inversion.model_copy(update={"encoder": start or NO_ENCODER})
     perceptual = perceptual_name(config.loss.perceptual)
     loss = config.loss.model_copy(update={"perceptual": perceptual})
     config = config.model_copy(update={"inversion": inversion, "loss": loss})
-    encoder = encoder_id(start, generator_id=generator.generator_id) if start else None
+    encoder = encoder_id(start, generator) if start else None
     canonical = config.canonical(
         generator_id=generator.content_id,
         emotion_id=emotion,

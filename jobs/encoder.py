@@ -15,6 +15,7 @@ def train(
     *,
     pictures: str | None = None,
     weights_seed: int = 0,
+    label: int | None = None,
     device: str = "cpu",
     settings: Mapping[str, Any] | None = None,
     command: str = "",
@@ -24,7 +25,8 @@ def train(
     A killed run goes on when the same command is given again.
 
     Takes: `pictures`: aligned crops of the generator's size, as `generator fit` takes them; `weights_seed` of a random
-    generator; `settings`: fields of EncoderSettings by name; `command`: how it was called, for the card.
+    generator; `label` of a conditional one; `settings`: fields of EncoderSettings by name; `command`: how it was
+    called, for the card.
     Gives: the exit code. FOLDER then holds encoder.safetensors, encoder.md, loss.csv, the checkpoint, and
     reconstructions.png: rows of faces, each above the row of what the encoder makes of them.
     Raises: WrongUse, BadInput for pictures that are damaged or of another size.
@@ -40,9 +42,10 @@ def train(
     from operators.training.write_file import write_file
 
     folder = Path(output)
+    described = describe_generator(generator, seed=weights_seed, label=label)
     run = EncoderRun(
-        generator=load_generator(generator, seed=weights_seed),
-        generator_id=describe_generator(generator, seed=weights_seed).generator_id,
+        generator=load_generator(generator, seed=weights_seed, label=label),
+        generator_id=described.generator_id,
         settings=changed(EncoderSettings(), settings or {}),
         folder=folder,
         pictures=None if pictures is None else pack(open_source(pictures), folder),

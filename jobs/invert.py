@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from jobs.bulk_run import announce_loss, default_pools, say, stop_request, work
+from jobs.bulk_run import announce_encoder, announce_loss, default_pools, say, stop_request, work
 from jobs.describe_job import describe_job
 from jobs.people import name_after_run
 from pipeline.create_tables import open_or_create
@@ -54,6 +54,7 @@ def invert(options: InvertOptions, console: Console | None = None) -> int:
     pools = default_pools(options.workers, options.device, finder=job.config.faces.finder)
     if plan.todo:
         announce_loss(job, console)
+        announce_encoder(job, console)
     stop = stop_request(job, console)
     summary = work(plan.todo, job, pools, console, lambda: engine(options.address), stop)
     name_after_run(tables, console, threshold=options.people_threshold)

@@ -18,6 +18,8 @@ from schemas.face_settings import FaceSettings
 from schemas.frozen_settings import FrozenSettings as _Settings
 from schemas.shot_settings import ShotSettings
 
+InitMethod = Literal["mean", "encoder"]
+
 
 class LossSettings(_Settings):
     """What makes a picture a good one. Pictures are in [-1, 1]."""
@@ -46,11 +48,18 @@ class InversionSettings(_Settings):
     preset: Literal["none", "projector"] = "none"
     space: Literal["w+", "w"] = "w+"  # naive: one style for all layers is easier to edit and 1 to 5 dB further away
     noise: bool = False  # naive: noise maps too, kept in the column `noise`; for generators that have some
-    # Name or path of an encoder of this generator; None: the one shipped with it or beside its file, if any; none: the
-    # head of a track starts from the mean latent.
+    # Where a frame without a frame before starts: the mean latent, or an encoder's guess, without which it is refused;
+    # None: from an encoder where there is one.
+    init: InitMethod | None = None
+    # Name or path of an encoder of this generator (.safetensors), or of a checkpoint of pSp, e4e or ReStyle (.pt).
+    # None: the one shipped with it or beside its file, if any; none: the head of a track starts from the mean latent.
     encoder: str | None = None
     # From the mean: evaluations for each frame alone, or a track's head. 100 cost 3 dB on pictures of its own.
     first_steps: int = Field(300, ge=1)
+    # Looks of an encoder at what its guess shows; of all guesses the one of least loss is taken. None: as it was made
+    # for, 5 with ReStyle, else 0: on puppets 2 take the guess of puppet-128-encoder from 25.6 to 26.1 dB, but 15
+    # evaluations later nothing is left of it (28.61 dB with 0, 2 and 5; after 50 30.22, 30.24, 30.22).
+    encoder_refinements: int | None = Field(None, ge=0)
     # From an encoder's guess. On puppets 50 end at 30.5 dB, 100 at 31.3, 200 at 32.3; a track pays for them once.
     encoder_steps: int = Field(150, ge=1)
     learning_rate: float = Field(0.3, gt=0)  # with noise, which Adam changes; 0.2 to 0.45 are alike within the scatter
@@ -65,6 +74,10 @@ class InversionSettings(_Settings):
     # Price of a latent that the mapping hardly makes: of its squared Mahalanobis distance, 1 for a sample. On puppets 0
     # ends 167 out, 1e-5 29 at 0.2 dB less, 1e-4 5 at 0.7 dB less. Unlikely latents interpolate and edit badly.
     prior_weight: float = Field(1e-5, ge=0)
+    # Price of being away from the mean latent, in squared spreads, whatever the direction; pSp's w-norm. Off: it buys
+    # nearness and nothing else that was measured. 16 puppets from the encoder, 150 evaluations: 0.001 ends at 0.6
+    # squared spreads in place of 1.1 and 0.1 dB lower, 0.01 at 0.2 and 1.2 dB lower.
+    average_weight: float = Field(0.0, ge=0)
     # Of the mapping network, for the whitened space: Wulff and Torralba 2020 take 100,000; fewer start a worker sooner.
     prior_samples: int = Field(100_000, ge=1000)
     # Of the generator's features; styles, colours and losses are float32. bfloat16 is 1.1 to 2 times as fast on a CPU
@@ -79,11 +92,15 @@ class InversionSettings(_Settings):
     def _as_the_preset_says(cls, given: Any) -> Any:
         if isinstance(given, dict) and given.get("preset") == "projector":
             schedule = {"method": "naive", "space": "w", "first_steps": 1000, "encoder": "none", "prior_weight": 0.0}
+            if given.get("init") == "encoder":  # asked for: the schedule then begins there
+                del schedule["encoder"]
             return schedule | given
         return given
 
     @model_validator(mode="after")
     def _only_what_the_method_can(self) -> Self:
+        if self.init == "encoder" and self.encoder == "none":
+            raise ValueError("init says encoder, and encoder says none; leave one of them out")
         if self.compiled and self.method == "scene":
             raise ValueError("a scene's batches have many sizes, and each would be compiled; leave compiled off for it")
         if self.noise and self.method != "naive":
@@ -168,8 +185,17 @@ class Config(_Settings):
             del settings["label"]
         settings["emotion"]["model"] = emotion_id
         settings["inversion"]["encoder"] = encoder_id
+        _without_later_defaults(settings["inversion"])
         settings["loss"]["perceptual"] = perceptual_id
         return settings
+
+
+def _without_later_defaults(inversion: dict[str, Any]) -> None:
+    """Settings that came later say nothing where they change nothing: datasets of before keep their ids."""
+    del inversion["init"]  # what it chose stands in `encoder`
+    for name in ("encoder_refinements", "average_weight"):
+        if inversion[name] == InversionSettings.model_fields[name].default:
+            del inversion[name]
 
 
 def config_id(canonical: dict[str, Any]) -> str:

@@ -42,6 +42,7 @@ class Encoder(nn.Module):
     """
 
     mean_D: Tensor
+    refinements = 0  # trained to know the target alone
 
     def __init__(self, shape: EncoderShape) -> None:
         super().__init__()
@@ -73,6 +74,16 @@ class Encoder(nn.Module):
             offsets.append(head(grid).unflatten(1, (-1, self.shape.w_dim)))
             above_NCSS = here_NCSS
         return self.mean_D + self.shape.spread * torch.cat(offsets, dim=1)
+
+    def first(self, target_N3RR: Tensor) -> Tensor:
+        """As the call: see PictureEncoder."""
+        w_NLD: Tensor = self(target_N3RR)
+        return w_NLD
+
+    def again(self, target_N3RR: Tensor, shown_N3RR: Tensor, w_NLD: Tensor) -> Tensor:
+        """What it sees of both is compared: it was never shown two pictures at once."""
+        moved_NLD: Tensor = w_NLD + self(target_N3RR) - self(shown_N3RR.clamp(-1, 1))
+        return moved_NLD
 
 
 class _Halve(nn.Module):
@@ -116,9 +127,3 @@ def new_encoder(generator: Generator, *, spread: float, width: int, hidden: int,
         encoder = Encoder(shape)
     encoder.mean_D.copy_(generator.mapping.w_avg)
     return encoder
-
-
-@torch.no_grad()
-def first_guess(encoder: Encoder, target_N3RR: Tensor) -> Tensor:
-    """(N, L, D). One picture at a time: kernels round differently for each batch size, and a descent would tell."""
-    return torch.cat([encoder(x[None]) for x in target_N3RR])

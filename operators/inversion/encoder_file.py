@@ -11,9 +11,10 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from operators.inversion.encoder import Encoder, EncoderShape
-from operators.inversion.encoder_header import FILE_FORMAT, read_header
+from operators.inversion.encoder_header import FILE_FORMAT, encoder_path, is_published, read_header
+from operators.inversion.picture_encoder import PictureEncoder
+from operators.inversion.published_encoders.published_encoder import load_published_encoder
 from operators.stylegan.generator import Generator
-from schemas.embedded import weights_path
 from schemas.errors import WrongUse
 
 
@@ -36,11 +37,17 @@ def encoder_bytes(encoder: Encoder, generator: Generator, *, generator_id: str) 
     return content
 
 
-def load_encoder(path: str, generator: Generator) -> Encoder:
+def load_encoder(name: str, generator: Generator) -> PictureEncoder:
     """The encoder of a generator, frozen, on the CPU.
 
-    Raises: WrongUse when the file is no whole encoder, or was made for another generator.
+    Takes: a name, the path of a .safetensors of ours, or of a checkpoint of pSp, e4e or ReStyle.
+    Raises: WrongUse when the file is no whole encoder, or cannot be this generator's.
     """
+    return load_published_encoder(encoder_path(name), generator) if is_published(name) else _ours(name, generator)
+
+
+def _ours(path: str, generator: Generator) -> Encoder:
+    """Raises: WrongUse also when it was made for another generator."""
     header = read_header(path)
     made_for, weights = header.pop("generator_id"), header.pop("generator_weights")
     if weights != weights_hash(generator):
@@ -76,7 +83,7 @@ def weights_hash(generator: Generator) -> str:
 
 def _read(path: str) -> dict[str, Tensor]:
     try:
-        tensors: dict[str, Tensor] = load(Path(weights_path(path)).read_bytes())
+        tensors: dict[str, Tensor] = load(Path(encoder_path(path)).read_bytes())
     except SafetensorError as err:
         raise WrongUse(f"encoder {path}: not a whole .safetensors file ({err}); copy it again") from err
     return tensors

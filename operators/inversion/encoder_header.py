@@ -1,19 +1,34 @@
-"""What an encoder's file says of itself, read without torch: sizes, and the generator that it was trained for."""
+"""Which encoder an inversion starts from, and what its file says of itself, read without torch."""
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from operators.inversion.published_encoders.checkpoint import CURE, read_published, require_fit
+from schemas.config import InitMethod
 from schemas.embedded import EMBEDDED, weights_path
 from schemas.errors import WrongUse
+from schemas.generators import GeneratorInfo
 
 NO_ENCODER = "none"
 FILE_FORMAT = "latentreel-encoder-1"  # the number rises when an older reader would misread the file
 _SIZES = ("resolution", "num_ws", "w_dim", "width", "hidden")
+_GENERATOR_FILES = (".safetensors", ".pkl", ".pt", ".pth")
 _FIELDS = {*_SIZES, "spread", "generator_id", "generator_weights"}
+
+
+def encoder_path(name: str) -> str:
+    """The one place where what a user writes becomes a file: a name of what is shipped, or a path already."""
+    return weights_path(name)
+
+
+def is_published(name: str) -> bool:
+    """Whether it is a checkpoint of pSp, e4e or ReStyle, not a file of ours."""
+    return not encoder_path(name).endswith(".safetensors")
 
 
 def read_header(name: str) -> dict[str, Any]:
@@ -24,9 +39,9 @@ def read_header(name: str) -> dict[str, Any]:
     Takes: a path, or the name of an embedded encoder.
     Raises: WrongUse naming the file and what is wrong with it.
     """
-    path = weights_path(name)
+    path = encoder_path(name)
     if not Path(path).is_file():
-        raise WrongUse(f"encoder {path}: no such file; give an encoder's .safetensors, or train one")
+        raise WrongUse(f"encoder {path}: no such file; {CURE}")
     try:
         with safe_open(path, framework="np") as file:  # compares the header with the file's length
             metadata = file.metadata() or {}
@@ -50,35 +65,55 @@ def read_header(name: str) -> dict[str, Any]:
     return checked
 
 
-def encoder_of(generator: str, wanted: str | None) -> str | None:
+def encoder_of(generator: str, wanted: str | None, init: InitMethod | None = None) -> str | None:
     """The encoder that an inversion starts from, by name or path; None: it starts from the mean latent.
 
     Takes: the setting `inversion.encoder`: a name or path, `none`, or None, which takes the encoder that is shipped
-    with the generator or lies beside its file (`ffhq-encoder.safetensors` beside `ffhq.safetensors`), if any.
+    with the generator or lies beside its file (`ffhq-encoder.safetensors` beside `ffhq.safetensors`), if any; the
+    setting `inversion.init`.
+    Raises: WrongUse when an encoder is asked for and there is none.
     """
+    if init == "mean":
+        return None
+    found = _encoder_of(generator, wanted)
+    if found is None and init == "encoder":
+        raise WrongUse(
+            f"inversion.init is encoder, and generator {generator} has none; name one with --encoder, train one with "
+            f"`latentreel encoder train {generator} -o FOLDER`, or start from the mean: --init mean"
+        )
+    return found
+
+
+def _encoder_of(generator: str, wanted: str | None) -> str | None:
     if wanted is not None:
         return None if wanted == NO_ENCODER else wanted
     if (embedded := f"{generator}-encoder") in EMBEDDED:
         return embedded
     beside = Path(generator).with_name(f"{Path(generator).stem}-encoder.safetensors")
-    return str(beside) if generator.endswith(".safetensors") and beside.is_file() else None
+    return str(beside) if generator.endswith(_GENERATOR_FILES) and beside.is_file() else None
 
 
-def encoder_id(name: str, *, generator_id: str) -> str:
+def encoder_id(name: str, generator: GeneratorInfo) -> str:
     """16 hex digits that follow from the file's bytes alone, so that an encoder under another name is the same.
 
-    Raises: WrongUse when the file is no encoder, or was made for a generator other than `generator_id`.
+    Raises: WrongUse when the file is no encoder, or one of ours that was made for another generator, or a published one
+    that makes other latents than the generator takes.
     """
-    made_for, path = read_header(name)["generator_id"], weights_path(name)
-    # A file's id is its stem and its hash: a copy under another name is the same generator. random-64-seed0 has no hash
-    if made_for != generator_id and _hash_of(made_for) != _hash_of(generator_id):
-        raise WrongUse(
-            f"encoder {path}: made for generator {made_for}, not {generator_id}; give that generator's encoder, or none"
-        )
+    path = encoder_path(name)
+    if is_published(name):
+        require_fit(path, read_published(path).sizes, num_ws=generator.num_ws, w_dim=generator.w_dim)
+    else:
+        made_for, generator_id = read_header(name)["generator_id"], generator.generator_id
+        if made_for != generator_id and _hash_of(made_for) != _hash_of(generator_id):
+            raise WrongUse(
+                f"encoder {path}: made for generator {made_for}, not {generator_id}; give that generator's encoder, or "
+                "none"
+            )
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _hash_of(generator_id: str) -> str:
-    tail = generator_id.rpartition("-")[2]
-    return tail if len(tail) == 16 else generator_id
+    """A file's id is its stem and its hash: a copy under another name is the same. random-64-seed0 has no hash."""
+    found = re.search(r"-([0-9a-f]{16}(-label\d+)?)$", generator_id)
+    return found[1] if found else generator_id

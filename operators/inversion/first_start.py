@@ -5,10 +5,10 @@ N pictures, L style layers, D style width, R side in pixels.
 
 from torch import Tensor
 
-from operators.inversion.encoder import first_guess
 from operators.inversion.fit_by_adam import Descent, as_projected, fit_by_adam, with_noise_maps
 from operators.inversion.fit_by_lbfgs import fit_by_lbfgs
 from operators.inversion.frame_loss import Targets
+from operators.inversion.refined_guess import refined_guess
 from operators.inversion.tools import InversionTools
 from operators.stylegan.w_statistics import w_statistics
 from schemas.config import InversionSettings
@@ -27,7 +27,7 @@ class FirstStart:
 
     def __init__(self, tools: InversionTools, settings: InversionSettings, *, lanes: int) -> None:
         self.tools, self.lanes = tools, lanes
-        self.space = settings.space
+        self.space, self.refinements = settings.space, settings.encoder_refinements
         self.spread = w_statistics(tools.generator).spread
         self.evaluations = settings.first_steps if tools.encoder is None else settings.encoder_steps
         self.adam: Descent | None = None
@@ -40,7 +40,7 @@ class FirstStart:
 
     def __call__(self, targets: Targets, *, noise: list[Tensor] | None = None) -> Tensor:
         """(N, L, D). Takes: `noise` maps to be optimised with the latents, changed in place."""
-        w_NSD = self.guess(targets.picture_N3RR)
+        w_NSD = self.guess(targets)
         if self.space == "w":
             w_NSD = w_NSD.mean(dim=1, keepdim=True)
         if self.adam is not None:
@@ -52,9 +52,10 @@ class FirstStart:
             )
         return found.expand(-1, self.tools.generator.num_ws, -1)
 
-    def guess(self, picture_N3RR: Tensor) -> Tensor:
+    def guess(self, targets: Targets) -> Tensor:
         """(N, L, D) before any step."""
         generator, encoder = self.tools.generator, self.tools.encoder
         if encoder is None:
-            return generator.mapping.w_avg.expand(len(picture_N3RR), generator.num_ws, -1)
-        return first_guess(encoder, picture_N3RR)
+            return generator.mapping.w_avg.expand(len(targets), generator.num_ws, -1)
+        refinements = encoder.refinements if self.refinements is None else self.refinements
+        return refined_guess(self.tools, encoder, targets, refinements=refinements)

@@ -95,7 +95,7 @@ def _descend(
             shaken_NSD = w_NSD + width * draw_SD
         w_NLD = shaken_NSD.expand(-1, generator.num_ws, -1)
         loss_N = tools.loss(generator.synthesis(w_NLD, noise=maps or "const"), targets)
-        loss_N = loss_N + tools.prior_weight * tools.prior.mahalanobis(w_NLD).mean(dim=1)
+        loss_N = loss_N + tools.price(w_NLD)
         if maps:
             loss_N = loss_N + _NOISE_WEIGHT * noise_regularity(maps)
         slopes = torch.autograd.grad(loss_N.sum(), unknowns)  # a sum: each picture's slope knows only itself

@@ -125,8 +125,8 @@ class _KnotSearch:
         n = self.descent.n_frames
         knots = [0, n - 1] if n > 1 else [0]
         middle = self.descent.targets(np.array([n // 2]))
-        seen_KLD = self.start.guess(self.descent.targets(np.array(knots)).picture_N3RR)
-        w_KLD = self.start(middle) + seen_KLD - self.start.guess(middle.picture_N3RR)
+        seen_KLD = self.start.guess(self.descent.targets(np.array(knots)))
+        w_KLD = self.start(middle) + seen_KLD - self.start.guess(middle)
         return self.on(KnotPath(knots=knots, w_KLD=w_KLD))
 
     def on(self, path: KnotPath) -> KnotPath:

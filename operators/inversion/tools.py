@@ -15,12 +15,13 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from operators.inversion.encoder import Encoder
 from operators.inversion.encoder_file import load_encoder
 from operators.inversion.encoder_header import NO_ENCODER
 from operators.inversion.frame_loss import FrameLoss, Targets
+from operators.inversion.picture_encoder import PictureEncoder
 from operators.inversion.prior import LatentPrior, latent_prior
 from operators.stylegan.generator import Generator
+from operators.stylegan.w_statistics import w_statistics
 from schemas.config import InversionSettings, LossSettings
 from schemas.errors import WrongUse
 
@@ -35,8 +36,9 @@ class InversionTools:
     generator: Generator
     loss: FrameLoss
     prior: LatentPrior
-    encoder: Encoder | None = None  # None: a track's first frame starts from the mean latent
+    encoder: PictureEncoder | None = None  # None: a track's first frame starts from the mean latent
     prior_weight: float = 0.0  # of the squared Mahalanobis distance, mean over the layers, in every loss
+    average_price: float = 0.0  # of the squared distance from the mean latent, mean over layers and coordinates
     seed: int = 0  # of what is drawn by chance, together with the track's key
     bfloat16: bool = False  # features of the generator; colours, styles, losses and slopes of latents stay float32
     compiler: str | None = None  # a backend of torch.compile; None: each operation by itself
@@ -58,6 +60,20 @@ class InversionTools:
             return loss_N.detach().clone(), slope_NLD.clone()  # a CUDA graph writes its next results where these are
         return loss_N.detach(), slope_NLD
 
+    @torch.no_grad()
+    def look(self, w_NLD: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
+        """What latents show, (N, 3, R, R), not clamped, and how bad they are, (N,): an evaluation without slopes."""
+        shown = self._shown(w_NLD)
+        return shown, self.loss(shown, targets) + self.price(w_NLD)
+
+    def price(self, w_NLD: Tensor) -> Tensor:
+        """(N,): what a latent costs by itself, whatever it shows."""
+        price_N = self.prior_weight * self.prior.mahalanobis(w_NLD).mean(dim=1)
+        if self.average_price > 0:
+            away_NLD = w_NLD - self.generator.mapping.w_avg
+            price_N = price_N + self.average_price * away_NLD.square().mean(dim=(1, 2))
+        return price_N
+
     @cached_property
     def _losses(self) -> Callable[[Tensor, Targets], Tensor]:
         if self.compiler is None:
@@ -71,12 +87,16 @@ class InversionTools:
         return losses
 
     def _losses_plain(self, w_NLD: Tensor, targets: Targets) -> Tensor:
+        return self.loss(self._shown(w_NLD), targets) + self.price(w_NLD)
+
+    def _shown(self, w_NLD: Tensor) -> Tensor:
+        x_N3RR: Tensor
         if self.bfloat16:
             with torch.autocast(self.device.type, torch.bfloat16):
                 x_N3RR = self.generator.synthesis(w_NLD)
         else:  # not the same as autocast turned off: the device `meta` has none
             x_N3RR = self.generator.synthesis(w_NLD)
-        return self.loss(x_N3RR, targets) + self.prior_weight * self.prior.mahalanobis(w_NLD).mean(dim=1)
+        return x_N3RR
 
 
 def inversion_tools(
@@ -90,14 +110,14 @@ def inversion_tools(
     """The tools that settings name, on `device`. The given generator stays as it is.
 
     Takes: settings whose encoder was chosen by `encoder_of`.
-    Raises: WrongUse when the encoder's file is no whole encoder, or was made for another generator, when the weights of
+    Raises: WrongUse when the encoder's file is no whole encoder, or cannot be this generator's, when the weights of
     a perceptual loss are absent or wrong, or when evaluations are to be compiled and no compiler is there.
     Not promised: a quick answer: the prior takes `settings.prior_samples` samples, a second or two.
     """
     if settings.compiled:
         _require_compiler(device)
     encoder = None
-    if settings.encoder is not None and settings.encoder != NO_ENCODER:
+    if settings.init != "mean" and settings.encoder is not None and settings.encoder != NO_ENCODER:
         encoder = load_encoder(settings.encoder, generator).to(device)
     # Channels last: 1.0 to 1.3 times as fast on a CPU (benchmarks/RESULTS.md), and what 16-bit kernels of a GPU want. A
     # copy, because whoever goes on with the given one, and trains on it, would find other bits.
@@ -108,10 +128,16 @@ def inversion_tools(
         prior=latent_prior(generator, n_samples=settings.prior_samples),
         encoder=encoder,
         prior_weight=settings.prior_weight,
+        average_price=_average_price(generator, settings.average_weight),
         seed=seed,
         bfloat16=settings.precision == "bfloat16",
         compiler="inductor" if settings.compiled else None,
     )
+
+
+def _average_price(generator: Generator, weight: float) -> float:
+    """The weight is of distances in spreads, which mean the same in every generator."""
+    return weight / w_statistics(generator).spread ** 2 if weight > 0 else 0.0
 
 
 def _require_compiler(device: str) -> None:

@@ -9,20 +9,27 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from operators.inversion.encoder import Encoder, first_guess, new_encoder
+from operators.inversion.encoder import Encoder, new_encoder
 from operators.inversion.encoder_file import encoder_bytes, load_encoder, weights_hash
 from operators.inversion.encoder_header import FILE_FORMAT, encoder_id, encoder_of, read_header
 from operators.inversion.inverter import make_inverter
+from operators.inversion.picture_encoder import first_guess
 from operators.stylegan.checkpoint import save_generator
 from operators.stylegan.describe import describe_generator
 from operators.stylegan.generator import Architecture, Generator
 from operators.stylegan.random_weights import random_generator
-from schemas.config import Config, InversionSettings, SceneSettings, config_id, load_config
+from schemas.clips import LatentClip
+from schemas.config import Config, InversionSettings, LossSettings, SceneSettings, config_id, load_config
 from schemas.errors import WrongUse
+from schemas.generators import GeneratorInfo
 from tests.reference.inversion_clips import clip_of, crops_of, known_path
 
 SIZES = dict(resolution=32, num_ws=8, w_dim=512, width=8, hidden=16)
 METHODS = [pytest.param("naive", id="naive"), pytest.param("sequential", id="sequential")]
+
+
+def info(generator_id: str) -> GeneratorInfo:
+    return GeneratorInfo(name="g", generator_id=generator_id, content_id="0", resolution=32, num_ws=8, w_dim=512)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +111,7 @@ def test_bits_depend_on_the_frame_alone(small: Generator, path: str, method: str
 
 def test_a_file_gives_the_encoder_back_to_half_precision(small: Generator, encoder: Encoder, path: str) -> None:
     loaded = load_encoder(path, small)
+    assert isinstance(loaded, Encoder)
     pictures = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(2)) * 2 - 1
     np.testing.assert_array_equal(loaded.mean_D, encoder.mean_D)
     assert float((loaded(pictures) - encoder(pictures)).abs().max()) < 0.01 * encoder.shape.spread
@@ -143,20 +151,20 @@ def test_the_hash_of_weights_knows_a_generator_frozen_or_not(small: Generator) -
 )
 def test_the_id_needs_the_generator_that_it_was_made_for(path: str, generator_id: str, fits: bool) -> None:
     if fits:
-        assert len(encoder_id(path, generator_id=generator_id)) == 16
+        assert len(encoder_id(path, info(generator_id))) == 16
     else:
         with pytest.raises(WrongUse, match=f"made for generator tiny-0123456789abcdef, not {generator_id}"):
-            encoder_id(path, generator_id=generator_id)
+            encoder_id(path, info(generator_id))
 
 
 def test_the_id_follows_the_bytes_and_not_the_name(path: str, tmp_path: Path) -> None:
-    first = encoder_id(path, generator_id="tiny-0123456789abcdef")
+    first = encoder_id(path, info("tiny-0123456789abcdef"))
     (tmp_path / "other.safetensors").write_bytes(Path(path).read_bytes())
-    assert encoder_id(str(tmp_path / "other.safetensors"), generator_id="tiny-0123456789abcdef") == first
+    assert encoder_id(str(tmp_path / "other.safetensors"), info("tiny-0123456789abcdef")) == first
     content = bytearray(Path(path).read_bytes())
     content[-1] ^= 1
     Path(path).write_bytes(content)
-    assert encoder_id(path, generator_id="tiny-0123456789abcdef") != first
+    assert encoder_id(path, info("tiny-0123456789abcdef")) != first
 
 
 def test_the_settings_id_follows_the_encoders_content(path: str) -> None:
@@ -177,7 +185,7 @@ def test_a_job_names_its_encoder_by_content(path: str, small: Generator, encoder
     Path(path).write_bytes(encoder_bytes(encoder, small, generator_id=made_for))
     wanted = {"generator": generator, "inversion.encoder": path}
     _, canonical = describe_job(load_config(None, wanted), "d")
-    assert canonical["inversion"]["encoder"] == encoder_id(path, generator_id=made_for)
+    assert canonical["inversion"]["encoder"] == encoder_id(path, info(made_for))
     with pytest.raises(WrongUse, match="not random-64-seed0; give that generator's encoder, or none"):
         describe_job(load_config(None, wanted | {"generator": "random-64"}), "d")
 
@@ -190,6 +198,7 @@ def test_a_job_names_its_encoder_by_content(path: str, small: Generator, encoder
         pytest.param("puppet-128", "e.safetensors", "e.safetensors", id="another_was_asked_for"),
         pytest.param("random-64", None, None, id="random_weights_have_none"),
         pytest.param("{}/g.safetensors", None, "{}/g-encoder.safetensors", id="beside_the_file"),
+        pytest.param("{}/g.pkl", None, "{}/g-encoder.safetensors", id="beside_a_pickle"),
         pytest.param("{}/h.safetensors", None, None, id="none_beside_the_file"),
         pytest.param("{}/g", None, None, id="not_a_generator"),
     ],
@@ -200,6 +209,29 @@ def test_which_encoder_starts_an_inversion(
     (tmp_path / "g-encoder.safetensors").touch()
     expected = None if found is None else found.format(tmp_path)
     assert encoder_of(generator.format(tmp_path), wanted) == expected
+
+
+def test_a_refined_guess_is_never_worse_and_still_depends_on_the_picture_alone(small: Generator, path: str) -> None:
+    """The encoder is not trained: three looks take it anywhere, and what is worse must not be kept."""
+    clip = clip_of(crops_of(small, known_path(small, 4, seed=1, step=0.4)))
+
+    def inverted(refinements: int | None, frames: slice = slice(None)) -> LatentClip:
+        settings = InversionSettings(
+            method="naive",
+            encoder=path,
+            encoder_steps=1,
+            encoder_refinements=refinements,
+            prior_weight=0,
+            prior_samples=1000,
+        )
+        loss = LossSettings(perceptual="pyramid", pyramid_weight=0)
+        return make_inverter(small, settings, loss=loss)([clip_of(clip.crops_TRRC[frames])])[0]
+
+    plain, refined = inverted(None), inverted(3)
+    np.testing.assert_array_equal(inverted(0).w_TLD, plain.w_TLD)
+    assert (refined.psnr >= plain.psnr - 0.01).all()
+    assert (refined.psnr > plain.psnr + 0.01).any()
+    np.testing.assert_array_equal(inverted(3, slice(2, 3)).w_TLD[0], refined.w_TLD[2])
 
 
 def header(**changes: object) -> dict[str, str]:

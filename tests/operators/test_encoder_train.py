@@ -10,11 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.encoder import train
-from operators.inversion.encoder_header import read_header
+from operators.inversion.encoder_file import load_encoder
+from operators.inversion.encoder_header import encoder_id, read_header
 from operators.inversion.inverter import make_inverter
+from operators.inversion.picture_encoder import first_guess
 from operators.inversion.train_encoder import ENCODER_FILE, GRID_FILE, EncoderRun, EncoderSettings, train_encoder
-from operators.stylegan.checkpoint import save_generator
-from operators.stylegan.generator import Generator
+from operators.stylegan.checkpoint import load_generator, save_generator
+from operators.stylegan.describe import describe_generator
+from operators.stylegan.generator import Architecture, Generator
 from operators.stylegan.random_weights import random_generator
 from operators.stylegan.training.packed_images import PackedImages
 from operators.training.degrade import degrade, recolour
@@ -177,6 +180,61 @@ def test_a_loss_that_left_the_numbers_is_told_and_not_kept(small: Generator, tmp
     with pytest.raises(WrongUse, match="the loss is no longer finite; lower learning_rate"):
         train_encoder(run_of(small, tmp_path, wild))
     assert list(tmp_path.glob("*.safetensors")) + list(tmp_path.glob("*.pt")) == []
+
+
+def of_sizes(resolution: int, *, w_dim: int = 512, label_dim: int = 0) -> Generator:
+    """As a loaded file's: all kinds of sizes, few channels."""
+    levels = resolution.bit_length() - 2
+    sizes = Architecture(resolution=resolution, channels=(4,) * levels, z_dim=8, w_dim=w_dim, label_dim=label_dim)
+    generator, source = Generator(sizes), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in generator.named_parameters():
+            if name.endswith(("weight", "const")):
+                parameter.copy_(torch.randn(parameter.shape, generator=source) * (100 if ".fc" in name else 1))
+    return generator.freeze()
+
+
+@pytest.mark.parametrize(
+    ("resolution", "w_dim"),
+    [
+        pytest.param(32, 512, id="32px"),
+        pytest.param(64, 64, id="64px_narrow_styles"),
+        pytest.param(256, 512, id="256px"),
+        pytest.param(1024, 512, id="1024px", marks=pytest.mark.slow),
+    ],
+)
+def test_generators_of_all_sizes_have_encoders(tmp_path: Path, resolution: int, w_dim: int) -> None:
+    """And what is written is an encoder of that generator."""
+    generator = of_sizes(resolution, w_dim=w_dim)
+    train_encoder(run_of(generator, tmp_path, replace(TINY, steps=1, batch=1)))
+    encoder = load_encoder(str(tmp_path / ENCODER_FILE), generator)
+    assert first_guess(encoder, torch.zeros(1, 3, resolution, resolution)).shape == (1, generator.num_ws, w_dim)
+    assert (tmp_path / GRID_FILE).exists()
+
+
+def test_an_encoder_of_one_class_of_a_conditional_generator(tmp_path: Path) -> None:
+    path = str(tmp_path / "cats.safetensors")
+    save_generator(of_sizes(32, w_dim=16, label_dim=3), path)
+    tiny = dict(steps=1, batch=1, width=8, hidden=16)
+    with pytest.raises(WrongUse, match="draws 3 classes; say which with --label, 0 to 2"):
+        train(path, str(tmp_path / "e"), settings=tiny)
+    assert train(path, str(tmp_path / "e"), label=2, settings=tiny) == 0
+    written = str(tmp_path / "e" / ENCODER_FILE)
+    load_encoder(written, load_generator(path, label=2))
+    renamed = tmp_path / "renamed.safetensors"
+    renamed.write_bytes(Path(path).read_bytes())
+    assert len(encoder_id(written, describe_generator(str(renamed), seed=0, label=2))) == 16
+    with pytest.raises(WrongUse, match=r"made for generator cats-[0-9a-f]{16}-label2, not cats-[0-9a-f]{16}-label1"):
+        encoder_id(written, describe_generator(path, seed=0, label=1))
+
+
+def test_a_price_of_distance_keeps_guesses_near_the_mean(small: Generator, tmp_path: Path) -> None:
+    """pSp's w-norm. The same run without and with it: rates and draws are equal."""
+    far = {}
+    for weight in (0.0, 10.0):
+        train_encoder(run_of(small, tmp_path / str(weight), replace(TINY, distance_weight=weight)))
+        far[weight] = read_curve(tmp_path / str(weight))[-1]["distance"]
+    assert far[10.0] < 0.5 * far[0.0]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from operators.inversion.prior import LatentPrior
 from operators.inversion.tools import InversionTools, inversion_tools
 from operators.stylegan.generator import Generator
 from operators.stylegan.random_weights import random_generator
+from operators.stylegan.w_statistics import w_statistics
 from schemas.config import InversionSettings
 from schemas.errors import WrongUse
 
@@ -87,6 +88,21 @@ def test_the_slope_says_what_a_small_step_gains(tools: InversionTools) -> None:
     _, slope_NLD = exact.evaluate(w_NLD, targets)
     gained_N = exact.evaluate(w_NLD + way_NLD, targets)[0] - exact.evaluate(w_NLD - way_NLD, targets)[0]
     torch.testing.assert_close(gained_N, 2 * (slope_NLD * way_NLD).sum(dim=(1, 2)), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("way", WAYS[:1] + WAYS[2:3])
+def test_a_latent_pays_for_its_distance_from_the_mean(tools: InversionTools, way: dict) -> None:
+    """In squared spreads: a weight means the same in every generator."""
+    generator, weight = tools.generator, 0.25
+    w_NLD, targets = latents(generator, 3, seed=0), frames(tools, 3)
+    free_N, free_NLD = replace(tools, **way).evaluate(w_NLD, targets)
+    priced = inversion_tools(generator, SETTINGS.model_copy(update={"average_weight": weight}))
+    loss_N, slope_NLD = replace(priced, **way).evaluate(w_NLD, targets)
+    away_NLD = (w_NLD - generator.mapping.w_avg) / w_statistics(generator).spread
+    assert float(away_NLD.square().mean()) > 0.1, "the latents are the mean: nothing is measured"
+    torch.testing.assert_close(loss_N - free_N, weight * away_NLD.square().mean(dim=(1, 2)), rtol=1e-4, atol=1e-5)
+    expected_NLD = 2 * weight * away_NLD / w_statistics(generator).spread / away_NLD[0].numel()
+    torch.testing.assert_close(slope_NLD - free_NLD, expected_NLD, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from operators.emotion.manifest import read_model
+from operators.inversion.encoder import Encoder
 from operators.inversion.encoder_file import load_encoder
 from operators.stylegan.checkpoint import load_generator
 from operators.stylegan.describe import describe_generator
@@ -38,7 +39,9 @@ def test_all_of_it_is_at_most_15_megabytes() -> None:
 def test_the_parts_of_the_family_belong_together() -> None:
     generator = load_generator("puppet-128")
     assert (generator.resolution, describe_generator("puppet-128", seed=0).resolution) == (128, 128)
-    assert load_encoder("puppet-128-encoder", generator).shape.resolution == 128
+    encoder = load_encoder("puppet-128-encoder", generator)
+    assert isinstance(encoder, Encoder)
+    assert encoder.shape.resolution == 128
     _, manifest = read_model("puppet-emotion")
     assert manifest.size_px == 64
 

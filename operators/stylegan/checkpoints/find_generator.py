@@ -22,6 +22,7 @@ from schemas.generators import CURE, read_architecture
 KIND = "latentreel's own .safetensors"
 _ENDINGS = (".safetensors", ".pkl", ".pt", ".pth")
 _STORED = {"F32": "<f4", "F16": "<f2"}  # half: as small files have it
+_SAVE_ALONE = "torch.save({'g_ema': network.state_dict()}, FILE)"
 # What a broken or made-up pickle ends in, once nothing in it can be called.
 _BROKEN = (
     *(EOFError, pickle.UnpicklingError, zipfile.BadZipFile, struct.error, KeyError, IndexError, TypeError, ValueError),
@@ -44,14 +45,15 @@ def find_generator(path: str) -> FoundGenerator:
         nvidia_generator(path, content) or tensorflow_generator(path, content) or rosinality_generator(path, content)
     )
     if found is None:
-        raise WrongUse(f"generator {path}: {_described(content)}, and no StyleGAN2 generator; {CURE}")
+        raise WrongUse(f"generator {path}: {described(content)}, and no StyleGAN2 generator; {CURE}")
     return found
 
 
-def read_checkpoint_file(path: str, *, what: str) -> Any:
+def read_checkpoint_file(path: str, *, what: str, cure: str = CURE, save_alone: str = _SAVE_ALONE) -> Any:
     """The object in a pickle or in a file of torch's, as inert records; nothing is executed.
 
-    Takes: `what`: what the user takes it for, for errors.
+    Takes: `what`: what the user takes it for, for errors; `cure`, what to give instead; `save_alone`, how its weights
+    are saved without its code.
     Raises: WrongUse for files of other kinds, damaged ones, and ones that ask for code.
     """
     with Path(path).open("rb") as file:
@@ -64,11 +66,11 @@ def read_checkpoint_file(path: str, *, what: str) -> Any:
     except RefusedName as err:
         raise WrongUse(
             f"{what} {path}: asks for {err.name} when it is opened, and nothing in a file is executed here; where its "
-            "code is at home, save its weights alone: torch.save({'g_ema': network.state_dict()}, FILE)"
+            f"code is at home, save its weights alone: {save_alone}"
         ) from err
     except _BROKEN as err:
         raise WrongUse(f"{what} {path}: not a whole checkpoint ({_said(err)}); copy it again") from err
-    raise WrongUse(f"{what} {path}: {_kind_by_head(head)}, not a checkpoint; {CURE}")
+    raise WrongUse(f"{what} {path}: {_kind_by_head(head)}, not a checkpoint; {cure}")
 
 
 def _ours(path: str) -> FoundGenerator:
@@ -90,7 +92,7 @@ def _ours(path: str) -> FoundGenerator:
     return FoundGenerator(kind=KIND, architecture=architecture, tensors=tensors)
 
 
-def _described(content: Any) -> str:
+def described(content: Any) -> str:
     """What a checkpoint is that is no generator."""
     if isinstance(content, dict):
         names = [str(name) for name in content]
