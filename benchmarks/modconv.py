@@ -20,7 +20,7 @@ from operators.stylegan import layers
 from operators.stylegan.generator import Generator
 from operators.stylegan.modulated_conv import modulated_conv2d
 from operators.stylegan.random_weights import random_generator
-from operators.stylegan.resample import blur_after_transpose
+from operators.stylegan.resample import blur
 
 BATCHES = (4, 8)
 CHANNEL_BASE = 8192  # of the 128-px network: 512 channels up to 16 px, 64 at 128 px
@@ -48,7 +48,7 @@ def grouped_conv2d(
     x = x_NIHW.reshape(1, n * i, height, width)
     if up:
         turned = weight_NOIKK.transpose(1, 2).reshape(n * i, o, 3, 3)
-        y = blur_after_transpose(F.conv_transpose2d(x, turned, stride=2, groups=n))
+        y = blur(F.conv_transpose2d(x, turned, stride=2, groups=n), padding=1)
     else:
         y = F.conv2d(x, weight_NOIKK.reshape(n * o, i, 3, 3), padding=1, groups=n)
     return y.reshape(n, o, *y.shape[2:]), x_NIHW.new_ones(n, o)

@@ -146,7 +146,8 @@ class Synthesis(nn.Module):
 
         Takes: `noise`: the generator's own maps, none, fresh ones, or one map per convolution, (H, W) or (N, 1, H, W).
         Gives: gradients to w, to given noise, and to the weights unless the generator is frozen.
-        Not promised: the same bits for a picture in a batch as for the same picture alone.
+        Not promised: gradients of gradients of a frozen generator (`unfreeze` it); the same bits for a picture in a
+        batch as for the same picture alone.
         """
         noises: Iterator[NoiseMode | Tensor] = iter(noise) if isinstance(noise, list) else repeat(noise)
         x = self.b4.conv1(self.b4.const.expand(len(w_NLD), -1, -1, -1), w_NLD[:, 0], next(noises))

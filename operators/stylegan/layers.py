@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from operators.stylegan.modulated_conv import in_float32, modulated_conv2d, weight_energy
+from operators.stylegan.modulated_conv import demodulation, in_float32, modulated_conv2d, weight_energy
+from operators.stylegan.pixel_bound import PixelBoundColours, PixelBoundConv, is_channels_last, is_pixel_bound
 
 NoiseMode = Literal["const", "none", "random"]
 
@@ -69,20 +70,36 @@ class StyledConv(nn.Module):
         energy_OI = weight_energy(self.weight) if self.energy_OI is None else self.energy_OI
         with in_float32(w_ND.device):
             style_NI = self.affine(w_ND.to(self.affine.weight.dtype))
-        y, scale_NO = modulated_conv2d(x_NIHW, self.weight, style_NI, energy_OI=energy_OI, up=self.up)
         # lrelu(g a) = g lrelu(a) for g > 0, so the gain rides on factors that are small: no pass over pixels for it.
-        offset = (self.bias * _GAIN)[:, None, None]
-        if isinstance(noise, Tensor):
-            offset = offset + noise * (self.noise_strength * _GAIN)
-        elif noise == "const" and not self.is_silent:
-            offset = offset + self.noise_const * (self.noise_strength * _GAIN)
-        elif noise == "random":
-            maps_N1HW = torch.randn(len(y), 1, *y.shape[2:], device=y.device, dtype=y.dtype)
-            offset = offset + maps_N1HW * (self.noise_strength * _GAIN)
+        bias_O, maps = self.bias * _GAIN, self._noise(noise, x_NIHW)
+        if self._is_pixel_bound(x_NIHW, maps):
+            scale_NO = demodulation(style_NI, energy_OI) * _GAIN
+            y: Tensor = PixelBoundConv.apply(x_NIHW, style_NI, scale_NO, bias_O, maps, self.weight, self.up, self.clamp)
+            return y
+        y, scale_NO = modulated_conv2d(x_NIHW, self.weight, style_NI, energy_OI=energy_OI, up=self.up)
+        offset = bias_O[:, None, None] if maps is None else bias_O[:, None, None] + maps
         # Under autocast y is bf16: one factor of fp32 would widen everything from here to the next convolution.
         scale_NO11 = (scale_NO * _GAIN).to(y.dtype)[:, :, None, None]
         x = F.leaky_relu(torch.addcmul(offset.to(y.dtype), y, scale_NO11), _SLOPE)
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
+
+    def _noise(self, noise: NoiseMode | Tensor, x_NIHW: Tensor) -> Tensor | None:
+        """(H, W) or (N, 1, H, W), times strength and gain; None: none."""
+        if isinstance(noise, Tensor):
+            maps = noise
+        elif noise == "random":
+            height, width = (side * 2 if self.up else side for side in x_NIHW.shape[2:])
+            maps = torch.randn(len(x_NIHW), 1, height, width, device=x_NIHW.device, dtype=x_NIHW.dtype)
+        elif noise == "none" or self.is_silent:
+            return None
+        else:
+            maps = self.noise_const
+        return maps * (self.noise_strength * _GAIN)
+
+    def _is_pixel_bound(self, x_NIHW: Tensor, maps: Tensor | None) -> bool:
+        n_pixels = math.prod(x_NIHW.shape[2:]) * (4 if self.up else 1)
+        learns = self.weight.requires_grad or self.bias.requires_grad or (maps is not None and maps.requires_grad)
+        return self.energy_OI is not None and not learns and is_pixel_bound(x_NIHW, self.weight, n_pixels=n_pixels)
 
 
 class ToRGB(nn.Module):
@@ -104,7 +121,11 @@ class ToRGB(nn.Module):
         with in_float32(w_ND.device):
             style_NI = self.affine(w_ND.to(self.affine.weight.dtype)) * self.weight_gain
             weight_N3I = self.weight[:, :, 0, 0] * style_NI[:, None, :]
-            rgb = torch.baddbmm(self.bias[:, None], weight_N3I, x_NIHW.flatten(2).to(weight_N3I.dtype))
+            if is_channels_last(x_NIHW) and not self.bias.requires_grad:
+                rgb: Tensor = PixelBoundColours.apply(x_NIHW, weight_N3I, self.bias)
+            else:
+                flat_N3P = torch.baddbmm(self.bias[:, None], weight_N3I, x_NIHW.flatten(2).to(weight_N3I.dtype))
+                rgb = flat_N3P.view(len(x_NIHW), 3, *x_NIHW.shape[2:])
             if self.clamp is not None:
                 rgb = rgb.clamp(-self.clamp, self.clamp)
-        return rgb.reshape(len(rgb), 3, *x_NIHW.shape[2:])
+        return rgb

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from operators.stylegan.resample import blur_after_transpose
+from operators.stylegan.resample import blur
 
 _EPSILON = 1e-8  # equation 3, against division by zero
 
@@ -27,6 +27,12 @@ def weight_energy(weight_OIKK: Tensor) -> Tensor:
     return weight_OIKK.square().sum(dim=(2, 3))
 
 
+def demodulation(style_NI: Tensor, energy_OI: Tensor) -> Tensor:
+    """Equation 3 as one matrix product: what brings each output to unit length, (N, O)."""
+    with in_float32(style_NI.device):
+        return torch.rsqrt(F.linear(style_NI.square(), energy_OI, None) + _EPSILON)
+
+
 def modulated_conv2d(
     x_NIHW: Tensor, weight_OIKK: Tensor, style_NI: Tensor, *, energy_OI: Tensor, up: bool = False
 ) -> tuple[Tensor, Tensor]:
@@ -40,10 +46,9 @@ def modulated_conv2d(
     the caller joins that product with the ones it has to do anyway. Under autocast the convolution is in its type.
     """
     scaled = x_NIHW * style_NI.to(x_NIHW.dtype)[:, :, None, None]
-    with in_float32(style_NI.device):
-        scale_NO = torch.rsqrt(F.linear(style_NI.square(), energy_OI, None) + _EPSILON)
+    scale_NO = demodulation(style_NI, energy_OI)
     if up:
-        y = blur_after_transpose(F.conv_transpose2d(scaled, weight_OIKK.transpose(0, 1), stride=2))
+        y = blur(F.conv_transpose2d(scaled, weight_OIKK.transpose(0, 1), stride=2), padding=1)
     else:
         y = F.conv2d(scaled, weight_OIKK, padding=weight_OIKK.shape[2] // 2)
     return y, scale_NO
