@@ -70,6 +70,7 @@ def convert(
     Takes: `label` of a conditional generator, of which the file then knows that class only; `licence`, for the card;
     `command`: as it was typed. Raises: WrongUse.
     """
+    from operators.models.model_file import meant_by
     from operators.stylegan.checkpoint import load_generator, save_generator
     from operators.stylegan.facts import generator_facts
     from operators.training.write_file import write_file
@@ -85,7 +86,9 @@ def convert(
     save_generator(generator, output)
     _draw(generator, path.with_suffix(".png"), seed=seed, truncation_psi=0.7)
     facts = {"made from": f"{Path(source).name}, {kind}", **digest, "label": "none" if label is None else label}
-    facts |= {"licence": licence or _LICENCES.get(kind, _UNKNOWN), **generator_facts(generator)}
+    published = meant_by(source)
+    said = published.licence if published is not None else _LICENCES.get(kind, _UNKNOWN)
+    facts |= {"licence": licence or said, **generator_facts(generator)}
     lines = [f"# {path.stem}", "", "A StyleGAN2 generator, converted; every weight is that of the source.", ""]
     lines += ["```", command, "```", "", "| | |", "| --- | --- |", *(f"| {k} | {v} |" for k, v in facts.items()), ""]
     write_file(path.with_suffix(".md"), "\n".join(lines).encode())
@@ -96,12 +99,12 @@ def convert(
 
 def _origin(name: str, *, seed: int) -> tuple[str, dict[str, object]]:
     """What kind of file it is, and the file's hash."""
+    from operators.models.model_file import weights_file
     from operators.stylegan.checkpoints.find_generator import find_generator
-    from schemas.embedded import weights_path
 
     if parse_random_name(name) is not None:
         return f"random weights, seed {seed}", {}
-    path = weights_path(name)
+    path = weights_file(name, kind="generator")
     kind = find_generator(path).kind
     with Path(path).open("rb") as file:
         return kind, {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}

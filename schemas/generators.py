@@ -20,7 +20,7 @@ W_DIM = 512  # of random generators: the published width, so that code for laten
 _NEEDED = {"resolution", "z_dim", "w_dim", "mapping_layers", "channels"}
 _OPTIONAL = {"label_dim": 0, "clamp": None}  # with what a file has that says nothing of them
 _RANDOM_NAME = re.compile(r"random-(\d+)(-f)?")
-CURE = "give puppet-128, random-64, random-256-f, ... or the path of a generator (.safetensors, .pkl, .pt)"
+CURE = "give puppet-128, random-64, a name of `latentreel models list`, or a generator's file (.safetensors, .pkl, .pt)"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,9 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from operators.inversion.published_encoders.checkpoint import CURE, read_published, require_fit
+from operators.models.model_file import weights_file
 from schemas.config import InitMethod
-from schemas.embedded import EMBEDDED, weights_path
+from schemas.embedded import EMBEDDED
 from schemas.errors import WrongUse
 from schemas.generators import GeneratorInfo
 
@@ -22,8 +23,8 @@ _FIELDS = {*_SIZES, "spread", "generator_id", "generator_weights"}
 
 
 def encoder_path(name: str) -> str:
-    """The one place where what a user writes becomes a file: a name of what is shipped, or a path already."""
-    return weights_path(name)
+    """The one place where what a user writes becomes a file: a name that is shipped or in the registry, or a path."""
+    return weights_file(name, kind="encoder")
 
 
 def is_published(name: str) -> bool:

@@ -6,18 +6,21 @@ from pathlib import Path
 
 from operators.models.download import Progress, download
 from operators.models.published import difference, record, record_of, warnings_of
-from schemas.embedded import MODELS
+from schemas.embedded import MODELS, weights_path
 from schemas.errors import WrongUse
-from schemas.model_files import MODEL_FILES, ModelFile, find_model
+from schemas.model_files import MODEL_FILES, ModelFile, ModelKind, find_model
 
 
-def named_file(name: str) -> Path | None:
-    """The path of what the registry knows as `name`, a short name or a file's; None: it knows no such name.
+def weights_file(name: str, *, kind: ModelKind) -> str:
+    """The path of weights that a user named: shipped, of the registry (fetched at its first use), or a path already.
 
-    Raises: as model_file.
+    Raises: WrongUse where the registry knows the name as something else; as model_file.
     """
-    file = meant_by(name)
-    return None if file is None else model_file(file.name)
+    if (file := meant_by(name)) is None:
+        return weights_path(name)
+    if file.kind != kind:
+        raise WrongUse(f"{kind} {name}: the registry has it as {file.kind}: {file.use}; see `latentreel models list`")
+    return str(model_file(file.name))
 
 
 def meant_by(name: str) -> ModelFile | None:

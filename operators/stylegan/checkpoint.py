@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from operators.models.model_file import weights_file
 from operators.stylegan.checkpoints.find_generator import find_generator
 from operators.stylegan.checkpoints.found_generator import FoundGenerator
 from operators.stylegan.generator import Architecture, Generator
 from operators.stylegan.labels import with_label
 from operators.stylegan.random_weights import random_generator
 from operators.stylegan.w_statistics import w_statistics
-from schemas.embedded import weights_path
 from schemas.errors import WrongUse
 from schemas.generators import FILE_FORMAT, parse_random_name
 
@@ -29,16 +29,17 @@ _MEAN_SAMPLES = 10_000  # of w, where a file has no mean; as NVIDIA's projector 
 def load_generator(name: str, *, seed: int = 0, label: int | None = None) -> Generator:
     """A generator by name, frozen, on the CPU.
 
-    Takes: `puppet-128` (shipped), `random-64` (narrow), `random-256-f` (published widths), or the path of a file:
-    .safetensors of ours, a pickle of NVIDIA's (stylegan2-ada-pytorch, stylegan3, TensorFlow), rosinality's .pt; `seed`
-    of random weights; `label` of a conditional generator, which then is one that knows that class only.
+    Takes: `puppet-128` (shipped), `random-64` (narrow), `random-256-f` (published widths), a name of the registry
+    (`ffhq-1024`, fetched at its first use), or the path of a file: .safetensors of ours, a pickle of NVIDIA's
+    (stylegan2-ada-pytorch, stylegan3, TensorFlow), rosinality's .pt; `seed` of random weights; `label` of a conditional
+    generator, which then is one that knows that class only.
     Raises: WrongUse naming the file and what is wrong with it.
     """
     if (random := parse_random_name(name)) is not None:
         narrow = (_NARROW_BASE_PER_PX * random.resolution, _NARROW_MAX)
         base, largest = _PUBLISHED_WIDTHS if random.published_widths else narrow
         return random_generator(random.resolution, seed=seed, channel_base=base, channel_max=largest)
-    path = weights_path(name)
+    path = weights_file(name, kind="generator")
     found = find_generator(path)
     sizes = found.architecture | {"channels": tuple(found.architecture["channels"])}
     generator = Generator(Architecture(**sizes)).requires_grad_(False)

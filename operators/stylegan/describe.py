@@ -3,8 +3,8 @@
 import hashlib
 from pathlib import Path
 
+from operators.models.model_file import weights_file
 from operators.stylegan.checkpoints.find_generator import find_generator
-from schemas.embedded import weights_path
 from schemas.errors import WrongUse
 from schemas.generators import W_DIM, GeneratorInfo, num_ws, parse_random_name
 
@@ -29,7 +29,7 @@ def describe_generator(name: str, *, seed: int, label: int | None = None) -> Gen
             num_ws=num_ws(random.resolution),
             w_dim=W_DIM,
         )
-    path = weights_path(name)
+    path = weights_file(name, kind="generator")
     architecture = find_generator(path).architecture
     n_labels = architecture["label_dim"]
     if label is None and n_labels:

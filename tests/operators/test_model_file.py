@@ -8,13 +8,14 @@ import re
 import resource
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from operators.models import download as download_module
-from operators.models.model_file import cache_folder, model_file, named_file
+from operators.models.model_file import cache_folder, model_file, weights_file
 from schemas.errors import WrongUse
 from schemas.model_files import MODEL_FILES, ModelFile, find_model
 from tests.model_server import CUT_AT, ModelServer, Proxy
@@ -268,8 +269,11 @@ def test_what_has_no_address_is_fetched_by_hand(serve, tmp_path, monkeypatch):
 
 def test_a_file_by_any_of_its_names(serve):
     serve("good")
-    assert named_file("a-net") == named_file(NAME) == cache_folder() / NAME
-    assert named_file("ffhq-1024.safetensors") is None
+    assert weights_file("a-net", kind="backbone") == weights_file(NAME, kind="backbone") == str(cache_folder() / NAME)
+    assert weights_file("ffhq-1024.safetensors", kind="generator") == "ffhq-1024.safetensors", "a path"
+    assert Path(weights_file("puppet-128", kind="generator")).name == "puppet-128.safetensors"
+    with pytest.raises(WrongUse, match="generator e4e-ffhq: the registry has it as encoder: "):
+        weights_file("e4e-ffhq", kind="generator")
     found = find_model("e4e-ffhq")
     assert found is not None
     assert (found.name, found.kind) == ("e4e_ffhq_encode.pt", "encoder")

@@ -1,7 +1,7 @@
 """What a checkpoint's objects become when it is read: inert records. None of them does anything but hold what it got.
 
 A pickle is a program whose instructions build objects and call what it names. Here every name that it may call stands
-for one of these, and all other names are refused (allowed_names.py).
+for one of these, and all other names are refused (safe_unpickler.py).
 """
 
 from dataclasses import dataclass
