@@ -5,7 +5,7 @@ per picture and convolved in groups; upsampling inserts zeros and convolves with
 
 N pictures, D style width, I channels in, O channels out, H and W pixels, K kernel side.
 Source: Karras et al. 2020, arXiv:1912.04958, equations 1 and 3, figure 2; Karras et al. 2019, arXiv:1812.04948, for the
-mapping network and truncation.
+mapping network and truncation; Karras et al. 2020, arXiv:2006.06676, and its code for labels and for the clamp.
 """
 
 import math
@@ -21,9 +21,17 @@ def _leaky(x: Tensor) -> Tensor:
     return torch.where(x >= 0, x, 0.2 * x) * math.sqrt(2)
 
 
-def mapping(weights: Weights, z_NZ: Tensor, *, n_layers: int, psi: float) -> Tensor:
-    """One w per z, truncated: (N, D)."""
-    x = z_NZ / (z_NZ.pow(2).mean(dim=1, keepdim=True) + 1e-8).sqrt()
+def _normalised(x_NI: Tensor) -> Tensor:
+    return x_NI / (x_NI.pow(2).mean(dim=1, keepdim=True) + 1e-8).sqrt()
+
+
+def mapping(weights: Weights, z_NZ: Tensor, label_NK: Tensor | None = None, *, n_layers: int, psi: float) -> Tensor:
+    """One w per z, truncated: (N, D). A label's embedding, normalised as z is, stands beside it."""
+    x = _normalised(z_NZ)
+    if label_NK is not None:
+        weight, bias = weights["mapping.embed.weight"], weights["mapping.embed.bias"]
+        embedded_ND = label_NK @ (weight / math.sqrt(weight.shape[1])).T + bias
+        x = torch.cat([x, _normalised(embedded_ND)], dim=1)
     for i in range(n_layers):
         weight, bias = weights[f"mapping.fc{i}.weight"], weights[f"mapping.fc{i}.bias"]
         x = _leaky(x @ (weight * (0.01 / math.sqrt(weight.shape[1]))).T + bias * 0.01)
@@ -69,20 +77,21 @@ def modulated_conv(x_NIHW: Tensor, weight_OIKK: Tensor, s_NI: Tensor, *, demodul
     return y.reshape(n, o, h, w)
 
 
-def synthesis(weights: Weights, w_NLD: Tensor, *, resolution: int, noise: bool) -> Tensor:
-    """(N, L, D) -> (N, 3, R, R) with the stored noise maps, or with none."""
+def synthesis(weights: Weights, w_NLD: Tensor, *, resolution: int, noise: bool, clamp: float = math.inf) -> Tensor:
+    """(N, L, D) -> (N, 3, R, R) with the stored noise maps, or with none; each layer's output within the clamp."""
 
     def conv(x: Tensor, layer: str, w_ND: Tensor, up: bool) -> Tensor:
         styles = _styles(weights, layer, w_ND)
         y = modulated_conv(x, weights[f"{layer}.weight"], styles, demodulate=True, up=up)
         if noise:
             y = y + weights[f"{layer}.noise_const"] * weights[f"{layer}.noise_strength"]
-        return _leaky(y + weights[f"{layer}.bias"][:, None, None])
+        return _leaky(y + weights[f"{layer}.bias"][:, None, None]).clamp(-clamp, clamp)
 
     def to_rgb(x: Tensor, layer: str, w_ND: Tensor) -> Tensor:
         weight = weights[f"{layer}.weight"]
         styles = _styles(weights, layer, w_ND) / math.sqrt(weight.shape[1])
-        return modulated_conv(x, weight, styles, demodulate=False, up=False) + weights[f"{layer}.bias"][:, None, None]
+        colours = modulated_conv(x, weight, styles, demodulate=False, up=False)
+        return (colours + weights[f"{layer}.bias"][:, None, None]).clamp(-clamp, clamp)
 
     x = weights["synthesis.b4.const"].repeat(len(w_NLD), 1, 1, 1)
     x = conv(x, "synthesis.b4.conv1", w_NLD[:, 0], up=False)

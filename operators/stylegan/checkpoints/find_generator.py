@@ -114,6 +114,6 @@ def _kind_by_head(head: bytes) -> str:
 
 
 def _said(err: BaseException) -> str:
-    if isinstance(err, EOFError):
+    if isinstance(err, EOFError) or "exhausted" in str(err) or "truncated" in str(err):
         return "it ends too early"
     return " ".join(str(err).split())[:120] or type(err).__name__

@@ -38,9 +38,7 @@ def found_generator(
             raise WrongUse(f"generator {path}: {kind} without {name}; take a whole file")
         return tensors[name].shape
 
-    sides = sorted(
-        int(found[1]) for name in tensors if (found := re.fullmatch(r"synthesis\.b(\d+)\.conv1\.weight", name))
-    )
+    sides = sorted({int(found[1]) for name in tensors if (found := re.match(r"synthesis\.b(\d+)\.", name))})
     if any(name.endswith(".skip.weight") for name in tensors):
         raise WrongUse(f"generator {path}: {kind} of the architecture resnet; latentreel draws the architecture skip")
     if (

@@ -24,6 +24,8 @@ def read_torch_zip(path: Path) -> Any:
         folder = name.removesuffix("data.pkl")
         if f"{folder}byteorder" in places and archive.read(f"{folder}byteorder") != b"little":
             raise zipfile.BadZipFile("its numbers are big-endian")
+        if places[name].compress_type != zipfile.ZIP_STORED:
+            raise zipfile.BadZipFile("its pickle is compressed, which torch's never is")
         content = archive.read(name)
 
         def placed(pid: Any) -> inert.Storage:
