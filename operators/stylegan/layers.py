@@ -18,6 +18,7 @@ from operators.stylegan.pixel_bound import PixelBoundColours, PixelBoundConv, is
 NoiseMode = Literal["const", "none", "random"]
 
 _SLOPE = 0.2
+_OUTPUTS_AT_ONCE = 64  # 1 MB of squares at the published widths
 _GAIN = math.sqrt(2)  # keeps the second moment through a leaky ReLU of this slope, nearly
 
 
@@ -58,7 +59,8 @@ class StyledConv(nn.Module):
 
     def freeze(self) -> None:
         """Compute once what follows from the weights alone."""
-        self.energy_OI = weight_energy(self.weight)
+        # In parts: squares of all weights at once are blocks that the C library keeps, up to half a generator's size.
+        self.energy_OI = torch.cat([weight_energy(part_OIKK) for part_OIKK in self.weight.split(_OUTPUTS_AT_ONCE)])
         self.is_silent = bool(self.noise_strength == 0)  # then adding it would only cost a pass over all features
 
     def unfreeze(self) -> None:

@@ -1,19 +1,28 @@
 """Our generator against the published equations, written out slowly in float64: pictures, styles, gradients."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
+from operators.stylegan import pixel_bound
+from operators.stylegan.checkpoint import load_generator
 from operators.stylegan.generator import Architecture, Generator
+from operators.stylegan.labels import with_label
 from operators.stylegan.modulated_conv import modulated_conv2d, weight_energy
+from operators.stylegan.random_weights import random_generator
 from tests.reference import stylegan2_equations as reference
 
 TOLERANCE = 1e-4  # relative, float32 against float64
 
 
-def generator(resolution: int, channels: tuple[int, ...], *, seed: int = 0) -> Generator:
+def generator(
+    resolution: int, channels: tuple[int, ...], *, seed: int = 0, label_dim: int = 0, clamp: float | None = None
+) -> Generator:
     """Every weight random, noise strengths and biases too, so that no term can hide behind a zero."""
-    made = Generator(Architecture(resolution=resolution, channels=channels, z_dim=24, w_dim=24, mapping_layers=3))
+    sizes = {"z_dim": 24, "w_dim": 24, "mapping_layers": 3, "label_dim": label_dim}
+    made = Generator(Architecture(resolution=resolution, channels=channels, clamp=clamp, **sizes))
     source = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, tensor in made.state_dict().items():
@@ -31,27 +40,104 @@ def relative(ours: Tensor, exact: Tensor) -> float:
 
 
 @pytest.mark.parametrize(
-    ("resolution", "channels", "noise"),
+    ("resolution", "channels", "noise", "clamp", "batch"),
     [
-        pytest.param(32, (8, 8, 6, 4), True, id="32px_noise"),
-        pytest.param(32, (8, 8, 6, 4), False, id="32px_no_noise"),
-        pytest.param(64, (16, 12, 8, 8, 4), True, id="64px_noise"),
-        pytest.param(128, (16, 16, 16, 8, 8, 4), True, id="128px_noise"),
-        pytest.param(256, (4, 4, 4, 4, 4, 4, 2), True, id="256px_noise"),
+        pytest.param(32, (8, 8, 6, 4), True, None, 3, id="32px_noise"),
+        pytest.param(32, (8, 8, 6, 4), False, None, 3, id="32px_no_noise"),
+        pytest.param(32, (8, 8, 6, 4), True, 0.7, 3, id="32px_clamp_reached_by_most"),
+        pytest.param(32, (8, 8, 6, 4), True, 0.7, 1, id="32px_clamp_alone"),
+        pytest.param(32, (8, 8, 6, 4), True, 256.0, 3, id="32px_clamp_never_reached"),
+        pytest.param(64, (16, 12, 8, 8, 4), True, None, 3, id="64px_noise"),
+        pytest.param(64, (16, 12, 8, 8, 4), True, None, 1, id="64px_alone"),
+        pytest.param(128, (16, 16, 16, 8, 8, 4), True, None, 3, id="128px_noise"),
+        pytest.param(256, (4, 4, 4, 4, 4, 4, 2), True, None, 3, id="256px_noise"),
     ],
 )
-def test_pictures_and_slopes_are_the_published_ones(resolution: int, channels: tuple[int, ...], noise: bool) -> None:
-    made = generator(resolution, channels)
-    w_NLD = torch.randn(3, made.num_ws, 24, generator=torch.Generator().manual_seed(1))
+@pytest.mark.parametrize("form", [pytest.param("chosen", id="forms_chosen_by_size"), "weight_bound", "pixel_bound"])
+def test_pictures_and_slopes_are_the_published_ones(
+    monkeypatch: pytest.MonkeyPatch,
+    resolution: int,
+    channels: tuple[int, ...],
+    noise: bool,
+    clamp: float | None,
+    batch: int,
+    form: str,
+) -> None:
+    if form != "chosen":  # each of the two forms of a layer at every size
+        bound = {"weight_bound": math.inf, "pixel_bound": 0.0}[form]
+        monkeypatch.setattr(pixel_bound, "_PIXELS_PER_WEIGHT", bound)
+    made = generator(resolution, channels, clamp=clamp)
+    w_NLD = torch.randn(batch, made.num_ws, 24, generator=torch.Generator().manual_seed(1))
     ours_w, exact_w = w_NLD.clone().requires_grad_(True), w_NLD.double().requires_grad_(True)
     ours = made.synthesis(ours_w, noise="const" if noise else "none")
-    exact = reference.synthesis(weights(made), exact_w, resolution=resolution, noise=noise)
-    assert ours.shape == (3, 3, resolution, resolution)
+    exact = reference.synthesis(
+        weights(made), exact_w, resolution=resolution, noise=noise, clamp=math.inf if clamp is None else clamp
+    )
+    assert ours.shape == (batch, 3, resolution, resolution)
     assert relative(ours, exact) < TOLERANCE
     probe = torch.randn(ours.shape, generator=torch.Generator().manual_seed(2))
     (ours_slope,) = torch.autograd.grad((ours * probe).sum(), ours_w)
     (exact_slope,) = torch.autograd.grad((exact * probe).sum(), exact_w)
     assert relative(ours_slope, exact_slope) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("random-64-f", id="64px_config_f"),
+        pytest.param("random-64-e", id="64px_config_e"),
+        pytest.param("random-256-f", id="256px_config_f", marks=pytest.mark.slow),  # 20 s in float64
+        pytest.param("puppet-128", id="trained"),
+    ],
+)
+def test_published_widths_and_a_trained_network_agree_as_well(name: str) -> None:
+    """On the way from one picture to another, as inversion goes."""
+    if name == "random-64-e":  # half the widths of config-f beyond 32 px: Karras et al. 2020, table 1
+        made = random_generator(64, seed=0, channel_base=16384, channel_max=512)
+    else:
+        made = load_generator(name)
+    z_NZ = torch.randn(2, made.z_dim, generator=torch.Generator().manual_seed(0))
+    w_NLD, target_w = made.mapping(z_NZ).split(1)
+    target = made.synthesis(target_w)
+    ours_w, exact_w = w_NLD.clone().requires_grad_(True), w_NLD.double().requires_grad_(True)
+    ours = made.synthesis(ours_w)
+    exact = reference.synthesis(weights(made), exact_w, resolution=made.resolution, noise=True)
+    assert relative(ours, exact) < TOLERANCE
+    (ours_slope,) = torch.autograd.grad((ours - target).square().mean(), ours_w)
+    (exact_slope,) = torch.autograd.grad((exact - target).square().mean(), exact_w)
+    assert relative(ours_slope, exact_slope) < TOLERANCE
+
+
+@pytest.mark.parametrize("label", [pytest.param(None, id="by_its_labels"), pytest.param(2, id="held_to_one")])
+@pytest.mark.parametrize("psi", [pytest.param(p, id=f"psi={p}") for p in (0.0, 0.5, 1.0)])
+def test_labels_are_the_published_ones(psi: float, label: int | None) -> None:
+    made = generator(32, (8, 8, 6, 4), label_dim=4)
+    z_NZ = torch.randn(4, 24, generator=torch.Generator().manual_seed(3))
+    label_NK = torch.eye(4) if label is None else torch.eye(4)[[label] * 4]
+    exact = weights(made)
+    if label is None:
+        w_NLD = made.mapping(z_NZ, label_NK, truncation_psi=psi)
+    else:
+        one = with_label(made, label, name="a test's")
+        assert one.architecture == generator(32, (8, 8, 6, 4)).architecture
+        w_NLD = one.mapping(z_NZ, truncation_psi=psi)
+        exact["mapping.w_avg"] = one.mapping.w_avg.double()  # the mean of that label's own latents
+        samples_ND = made.mapping(
+            torch.randn(4000, 24, generator=torch.Generator().manual_seed(4)), torch.eye(4)[[label] * 4000]
+        )[:, 0]
+        assert (one.mapping.w_avg - samples_ND.mean(0)).square().mean().sqrt() < 0.1 * samples_ND.std()
+    exact_ND = reference.mapping(exact, z_NZ.double(), label_NK.double(), n_layers=3, psi=psi)
+    assert relative(w_NLD, exact_ND[:, None].expand(-1, 8, -1)) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "label_NK",
+    [pytest.param(None, id="none"), pytest.param(torch.eye(3), id="of_another_number")],
+)
+def test_a_wrong_label_is_refused(label_NK: Tensor | None) -> None:
+    made = generator(32, (8, 8, 6, 4), label_dim=4)
+    with pytest.raises(ValueError, match="for a generator of 4 labels; give"):
+        made.mapping(torch.zeros(3, 24), label_NK)
 
 
 @pytest.mark.parametrize("psi", [pytest.param(p, id=f"psi={p}") for p in (0.0, 0.5, 1.0)])
@@ -91,6 +177,45 @@ def test_given_noise_is_used_and_gets_a_slope() -> None:
     torch.testing.assert_close(picture, made.synthesis(w_NLD, noise="const"))
     picture.square().sum().backward()
     assert all(map_HW.grad is not None and map_HW.grad.abs().sum() > 0 for map_HW in maps)
+
+
+@pytest.mark.parametrize("maps_each", [pytest.param(False, id="one_for_all"), pytest.param(True, id="one_each")])
+def test_given_noise_without_a_slope_is_used_by_either_form(monkeypatch: pytest.MonkeyPatch, maps_each: bool) -> None:
+    made = generator(32, (8, 8, 6, 4))
+    source = torch.Generator().manual_seed(5)
+    w_NLD = torch.randn(2, 8, 24, generator=source)
+    sides = [conv.noise_const.shape for conv in made.synthesis.convs]
+    maps = [
+        torch.randn(2, 1, *side, generator=source) if maps_each else torch.randn(side, generator=source)
+        for side in sides
+    ]
+    slopes, pictures = [], []
+    for bound in (math.inf, 0.0):
+        monkeypatch.setattr(pixel_bound, "_PIXELS_PER_WEIGHT", bound)
+        varied = w_NLD.clone().requires_grad_(True)
+        pictures.append(made.synthesis(varied, noise=maps))
+        slopes.append(torch.autograd.grad(pictures[-1].square().mean(), varied)[0])
+    torch.testing.assert_close(pictures[0], pictures[1], rtol=1e-4, atol=1e-4)
+    assert relative(slopes[0], slopes[1].double()) < TOLERANCE
+
+
+def test_the_pixel_bound_form_keeps_one_block_for_each_layer() -> None:
+    """Its reason to be, and less than half of what autograd would keep."""
+    made = load_generator("random-64")
+    kept: dict[float, int] = {}
+    for bound in (math.inf, 0.0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pixel_bound, "_PIXELS_PER_WEIGHT", bound)
+            blocks: dict[int, int] = {}
+
+            def note(tensor: Tensor, blocks: dict[int, int] = blocks) -> Tensor:
+                blocks[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+                return tensor
+
+            with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+                made.synthesis(torch.randn(8, made.num_ws, 512, requires_grad=True))
+            kept[bound] = sum(blocks.values())
+    assert kept[0.0] < 0.5 * kept[math.inf], kept
 
 
 def test_fresh_noise_differs_from_call_to_call() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,10 +22,15 @@ class Span:
 
     def read(self) -> NDArray[np.uint8]:
         """Raises: WrongUse when the file has become shorter."""
-        found = np.fromfile(self.path, np.uint8, self.n_bytes, offset=self.offset)
-        if len(found) != self.n_bytes:
+        # Pages of its own, which go back to the system with the array: what is freed to the C library may stay with it,
+        # and a generator of 130 MB then took 220.
+        block = mmap(-1, max(1, self.n_bytes))
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            n_read = file.readinto(memoryview(block)[: self.n_bytes])
+        if n_read != self.n_bytes:
             raise WrongUse(f"{self.path}: ends before its tensors do; copy it again")
-        return found
+        return np.frombuffer(block, np.uint8, self.n_bytes)
 
 
 @dataclass(frozen=True, kw_only=True)
