@@ -60,7 +60,9 @@ class StyledConv(nn.Module):
     def freeze(self) -> None:
         """Compute once what follows from the weights alone."""
         # In parts: squares of all weights at once are blocks that the C library keeps, up to half a generator's size.
-        self.energy_OI = torch.cat([weight_energy(part_OIKK) for part_OIKK in self.weight.split(_OUTPUTS_AT_ONCE)])
+        self.energy_OI = torch.cat(
+            [weight_energy(part_OIKK) for part_OIKK in torch.split(self.weight, _OUTPUTS_AT_ONCE)]
+        )
         self.is_silent = bool(self.noise_strength == 0)  # then adding it would only cost a pass over all features
 
     def unfreeze(self) -> None:
