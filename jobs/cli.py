@@ -199,6 +199,9 @@ def render(
     resample: Annotated[
         str | None, typer.Option(metavar="60fps", help="Of a scene's track: the reconstruction alone, at this rate.")
     ] = None,
+    generator: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Another one draws the latents: `generator tune` made it.")
+    ] = None,
     version: Version = None,
     storage_option: StorageOption = None,
     debug: Debug = False,
@@ -220,6 +223,7 @@ def render(
             resample_fps=fps,
             pasting=pasting,
             shots=shots,
+            generator=generator,
             version=version,
             storage_options=options,
         ),

@@ -1,11 +1,12 @@
-"""The commands on a generator that is there already: `generator info`, `generator convert`."""
+"""The commands on a generator that is there already: `generator info`, `generator convert`, `generator tune`."""
 
 from typing import Annotated
 
 import typer
 
-from jobs.cli_training import generator_app, typed
-from jobs.exit_codes import Debug, exit_with
+from jobs.cli_dataset import Version
+from jobs.cli_training import Device, RunFolder, Settings, generator_app, typed
+from jobs.exit_codes import Debug, StorageOption, exit_with, settings, storage_options
 
 __all__ = ["generator_app"]
 
@@ -47,3 +48,33 @@ def convert(
     from jobs.generator_file import convert as job
 
     exit_with(lambda: job(generator, output=output, seed=seed, label=label, licence=licence, command=typed()), debug)
+
+
+@generator_app.command(epilog="Example:  latentreel generator tune --on dataset --track 1a2b3c4-00002-000 -o tuned")
+def tune(
+    on: Annotated[str, typer.Option("--on", metavar="DATASET", help="Whose generator is tuned, to what it inverted.")],
+    track: Annotated[str, typer.Option(metavar="TRACK", help="A track's id, or its end.")],
+    output: RunFolder,
+    setting: Settings = None,
+    device: Device = "cpu",
+    version: Version = None,
+    storage_option: StorageOption = None,
+    debug: Debug = False,
+) -> None:
+    """Pivotal tuning: the generator draws a track's frames from the latents that they have (PTI, STIT)."""
+    from jobs.tune import tune as job
+
+    options = storage_options(storage_option)
+    exit_with(
+        lambda: job(
+            on,
+            track,
+            output=output,
+            device=device,
+            settings=settings(setting),
+            version=version,
+            storage_options=options,
+            command=typed(),
+        ),
+        debug,
+    )

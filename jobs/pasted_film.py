@@ -62,15 +62,21 @@ def span_of_film(dataset: Dataset, video: str) -> Span:
 
 
 def write_pasted_film(
-    dataset: Dataset, span: Span, target: Path, *, shape: MaskShape | None = None, feather: float | None = None
+    dataset: Dataset,
+    span: Span,
+    target: Path,
+    *,
+    shape: MaskShape | None = None,
+    feather: float | None = None,
+    generator: str | None = None,
 ) -> None:
     """Writes the frames of the span at their own times, without sound, whole or not at all.
 
     Takes: `shape` and `feather` as PasteCrop; None: the face where the subject is one and all of the crop where it is
-    not, and its own feather.
+    not, and its own feather; `generator` as TrackPictures.
     Raises: WrongUse when the film or the generator is gone, and for a mask that the dataset's subject has not.
     """
-    pictures = TrackPictures(dataset)
+    pictures = TrackPictures(dataset, generator)
     shape = shape or ("face" if pictures.shows_faces else "square")
     try:
         paste = PasteCrop(shape=shape) if feather is None else PasteCrop(shape=shape, feather=feather)

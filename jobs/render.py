@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track as with_progress
 
@@ -54,6 +55,7 @@ def render(
     resample_fps: float | None = None,
     pasting: Pasting | None = None,
     shots: str | None = None,
+    generator: str | None = None,
     version: int | None = None,
     storage_options: Mapping[str, str] | None = None,
 ) -> int:
@@ -62,7 +64,8 @@ def render(
     Takes: `track`: a track's id, or an end of it that only one track has; None: all tracks, as a contact sheet;
     `resample_fps`: of a track that was inverted as a scene, its reconstruction alone, at another rate than the film's;
     `pasting`: the film instead, reconstructions in it; `shots`: of a film, by id or uri, the sheet of its shots;
-    `version`: of the dataset; None: the newest.
+    `generator`: another one than the dataset's, tuned from it, that draws the latents; `version`: of the dataset; None:
+    the newest.
     Raises: WrongUse for a place or a track that will not do, and for a film that is gone; BadInput or Interrupted when
     it does not decode.
     """
@@ -75,6 +78,8 @@ def render(
         _check_name(target, track)
     if resample_fps is not None and track is None:
         raise WrongUse("--resample: a sheet shows frames of the film; name a track, and an .mp4 for it")
+    if generator is not None and track is None and pasting is None:
+        raise WrongUse("--generator: a sheet shows what the dataset's own draws; name a track, and an .mp4 for it")
     opened = open_dataset(dataset, storage_options, version=version)
     _check_place(target, dataset)
     try:
@@ -83,13 +88,13 @@ def render(
         if pasting is not None:
             named = pasting.video
             span = span_of_film(opened, named) if named else span_of_track(find_track(opened, str(track)))
-            write_pasted_film(opened, span, target, shape=pasting.shape, feather=pasting.feather)
+            write_pasted_film(opened, span, target, shape=pasting.shape, feather=pasting.feather, generator=generator)
             return 0
         if track is None:
             return _contact_sheet(opened, target)
         if resample_fps is not None:
-            return _resampled(opened, find_track(opened, track), target, resample_fps)
-        return _film(opened, find_track(opened, track), target)
+            return _resampled(opened, find_track(opened, track), target, resample_fps, generator)
+        return _film(opened, find_track(opened, track), target, generator)
     except OSError as err:
         raise WrongUse(f"{target}: {err.strerror or err}; make room there, or choose another folder with -o") from err
 
@@ -192,8 +197,8 @@ def find_track(dataset: Dataset, name: str) -> dict[str, Any]:
     raise WrongUse(f"track {name}: none ends so; the nearest are {', '.join(track_id for (track_id,) in near)}")
 
 
-def _film(dataset: Dataset, track: dict[str, Any], target: Path) -> int:
-    pictures = TrackPictures(dataset)
+def _film(dataset: Dataset, track: dict[str, Any], target: Path, generator: str | None) -> int:
+    pictures = TrackPictures(dataset, generator)
     draw = SideBySide(track_id=track["track_id"], shot_index=track["shot_index"], crop_px=pictures.crop_px)
     row = {"uri": track["uri"], "video_id": track["video_id"], "n_bytes": track["bytes"]}
     options = dataset.tables.storage_options
@@ -210,19 +215,25 @@ def _film(dataset: Dataset, track: dict[str, Any], target: Path) -> int:
             transient=True,
             disable=not console.is_terminal,
         )
-        frames = ((frame.pts_us - track["start_us"], draw(frame)) for frame in compared)
-        write_timed_mp4(target, frames, fps=_rate(video.fps), crf=CRF)
+        psnr_db: list[float] = []
+
+        def drawn() -> Iterator[tuple[int, NDArray[np.uint8]]]:
+            for frame in compared:
+                psnr_db.append(frame.psnr)
+                yield frame.pts_us - track["start_us"], draw(frame)
+
+        write_timed_mp4(target, drawn(), fps=_rate(video.fps), crf=CRF)
     seconds = (track["end_us"] - track["start_us"]) / 1e6
-    print(f"{target}: {track['n_frames']} frames, {seconds:.2f} s of {track['uri']}, PSNR {track['psnr']:.1f} dB")
+    print(f"{target}: {track['n_frames']} frames, {seconds:.2f} s of {track['uri']}, PSNR {np.mean(psnr_db):.1f} dB")
     return 0
 
 
-def _resampled(dataset: Dataset, track: dict[str, Any], target: Path, fps: float) -> int:
+def _resampled(dataset: Dataset, track: dict[str, Any], target: Path, fps: float, generator: str | None) -> int:
     """What the path shows between its first and its last knot."""
     if not 1 <= fps <= 1000:
         raise WrongUse(f"--resample {fps:g}: give 1 to 1000 frames a second")
     path = dataset.path(track["track_id"])
-    pictures = TrackPictures(dataset)
+    pictures = TrackPictures(dataset, generator)
     n = int((path.pts_us[-1] - path.pts_us[0]) * fps / 1e6) + 1
     pts_us = path.pts_us[0] + (np.arange(n) * 1e6 / fps).astype(np.int64)
     made = (
@@ -248,16 +259,23 @@ def compared_frames(
         reconstructions_NRRC = pictures.reconstructions(rows)
         for row, reconstruction_RRC in zip(rows.drop_columns(["w"]).to_pylist(), reconstructions_NRRC, strict=True):
             frame = next(frame for frame in filmed if frame.frame_index == row["frame_index"])
+            crop_RRC = pictures.crop(frame, row["quad"])
             emotion = row["emotion"]
             yield ComparedFrame(
                 frame_index=frame.frame_index,
                 pts_us=row["pts_us"],
-                crop_RRC=pictures.crop(frame, row["quad"]),
+                crop_RRC=crop_RRC,
                 reconstruction_RRC=reconstruction_RRC,
-                psnr=row["psnr"],
+                psnr=_psnr(crop_RRC, reconstruction_RRC) if pictures.are_anothers else row["psnr"],
                 emotion=None if emotion is None else EMOTIONS[emotion],
                 emotion_probability=None if emotion is None else row["emotion_probs"][emotion],
             )
+
+
+def _psnr(a_RRC: NDArray[np.uint8], b_RRC: NDArray[np.uint8]) -> float:
+    """In dB, of 8-bit pictures. The table's is that of the dataset's own generator."""
+    error = np.square(a_RRC.astype(np.float32) - b_RRC).mean()
+    return float(10 * np.log10(255**2 / max(error, 1e-10)))
 
 
 def _batches(dataset: Dataset, track: dict[str, Any]) -> Iterator[pa.Table]:

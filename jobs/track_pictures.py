@@ -32,21 +32,32 @@ from schemas.video import Frame, Video
 class TrackPictures:
     """Crops and reconstructions of one dataset.
 
-    Raises: WrongUse when the generator that the latents belong to is gone, or another one lies in its place.
+    Takes: `generator`: another one than the dataset's for the reconstructions, as one tuned to its film; None: its own.
+    Raises: WrongUse when the generator that the latents belong to is gone, or another one lies in its place; when the
+    other one takes other latents.
     """
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset, generator: str | None = None) -> None:
         config = saved_config(dataset.tables)
-        described = describe_generator(config.generator, seed=config.seed, label=config.label)
-        made_with = dataset.properties["generator_id"]
-        if described.generator_id != made_with:
-            raise WrongUse(
-                f"generator {config.generator}: is {described.generator_id} now, the dataset's latents are of "
-                f"{made_with}; put that file back, or invert again with --replace"
-            )
-        self._generator: Generator = load_generator(config.generator, seed=config.seed, label=config.label)
+        if generator is None:
+            described = describe_generator(config.generator, seed=config.seed, label=config.label)
+            made_with = dataset.properties["generator_id"]
+            if described.generator_id != made_with:
+                raise WrongUse(
+                    f"generator {config.generator}: is {described.generator_id} now, the dataset's latents are of "
+                    f"{made_with}; put that file back, or invert again with --replace"
+                )
+            self._generator: Generator = load_generator(config.generator, seed=config.seed, label=config.label)
+        else:
+            self._generator = _other(dataset, generator, seed=config.seed)
+        self.are_anothers = generator is not None
         self._supersample = config.faces.supersample
         self.shows_faces = config.subject == "face"
+
+    @property
+    def generator(self) -> Generator:
+        """Frozen."""
+        return self._generator
 
     @property
     def crop_px(self) -> int:
@@ -79,6 +90,17 @@ class TrackPictures:
         levels_N3RR = ((x_N3RR + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         pictures: NDArray[np.uint8] = levels_N3RR.movedim(1, -1).numpy()  # N 3 R R -> N R R 3
         return pictures
+
+
+def _other(dataset: Dataset, name: str, *, seed: int) -> Generator:
+    generator = load_generator(name, seed=seed)
+    sizes = tuple(int(dataset.properties[key]) for key in ("num_ws", "w_dim"))
+    if (generator.num_ws, generator.w_dim) != sizes:
+        raise WrongUse(
+            f"generator {name}: takes {generator.num_ws} styles of {generator.w_dim}, and the dataset's latents are "
+            f"{sizes[0]} of {sizes[1]}; give one tuned from its own, `latentreel generator tune --on ...`"
+        )
+    return generator
 
 
 def _flat(rows: pa.Table, column: str) -> NDArray[np.float32]:

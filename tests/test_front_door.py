@@ -22,6 +22,9 @@ OPTIONS = {
     },
     "generator convert": {"generator", "output", "seed", "label", "licence", "debug", "help"},
     "generator info": {"generator", "grid", "truncation", "seed", "label", "format", "debug", "help"},
+    "generator tune": {
+        "on", "track", "output", "set", "device", "version", "storage-option", "debug", "help",
+    },
     "history": {"dataset", "limit", "storage-option", "debug", "help"},
     "ingest": {
         "dataset", "sources", "watch", "every", "prune", "workers", "device", "decode-deadline", "address",
@@ -40,7 +43,7 @@ OPTIONS = {
     "puppets sample": {"folder", "debug", "help"},
     "query": {"dataset", "sql", "format", "output", "version", "storage-option", "debug", "help"},
     "render": {
-        "resample", "paste", "video", "shots", "mask", "feather", "version", "dataset", "track", "output",
+        "resample", "paste", "video", "shots", "mask", "feather", "generator", "version", "dataset", "track", "output",
         "storage-option", "debug", "help",
     },
     "replay": {"dataset", "video", "segment", "output", "device", "storage-option", "debug", "help"},

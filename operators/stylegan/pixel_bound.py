@@ -21,7 +21,7 @@ _SLOPE = 0.2
 # Pixels to weights of one channel. Measured at 64 to 1024 px, narrow and published widths, batch 1 to 8: with a quarter
 # on these forms are the faster ones, by 5 to 70 %; below it a single picture is slower by 10 %, its weights being many.
 _PIXELS_PER_WEIGHT = 0.25
-_ROWS = 2**18  # numbers of a product that are summed at once: 1 MB, which stays in the cache
+_ROWS = 2**21  # numbers of a product that are summed at once: 8 MB, which the cache holds, in few parallel regions
 
 
 def is_pixel_bound(x_NIHW: Tensor, weight_OIKK: Tensor, *, n_pixels: int) -> bool:
