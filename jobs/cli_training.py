@@ -37,6 +37,10 @@ def fit(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="How often it is saved and seen.")
     ] = None,
     device: Device = "auto",
+    start_from: Annotated[
+        str | None, typer.Option("--from", metavar="GENERATOR", help="Goes on from it: a name or a file of any kind.")
+    ] = None,
+    label: Annotated[int | None, typer.Option(min=0, help="With --from: which class of a conditional one.")] = None,
     px: Annotated[int | None, typer.Option(help="Of a dataset's crops; default: its generator's.")] = None,
     frame_stride: Annotated[int, typer.Option(help="Of a dataset: every how many frames of a track.")] = 4,
     debug: Debug = False,
@@ -55,6 +59,8 @@ def fit(
             px=px,
             frame_stride=frame_stride,
             command=typed(),
+            start_from=start_from,
+            label=label,
         ),
         debug,
     )

@@ -32,20 +32,36 @@ def fit(
     px: int | None = None,
     frame_stride: int = FRAME_STRIDE,
     command: str = "",
+    start_from: str | None = None,
+    label: int | None = None,
 ) -> int:
     """Trains, or goes on with what is in `output`. Gives the exit code.
 
     Takes: `source`: a folder, a .zip, a .npy, or a dataset of ours; `settings` and `pace`: changes to FitSettings and
     FitPace by name; `px` and `frame_stride`, for a dataset: side of the crops (None: its generator's) and every how
-    many frames of a track; `command`: as it was typed, for the model card.
+    many frames of a track;
+    `start_from`: a generator that training goes on from, and `label` of a conditional one; `command`: as it was typed,
+    for the model card.
     Raises: WrongUse, BadInput, Interrupted.
     """
+    from operators.stylegan.describe import describe_generator
     from operators.stylegan.training.command import fit_pictures
     from operators.stylegan.training.image_sources import open_source
 
     is_dataset = (Path(source) / "videos" / "_delta_log").is_dir() or "://" in source
+    if is_dataset and px is None and start_from is not None:
+        px = describe_generator(start_from, seed=0, label=label).resolution
     opened = _faces(source, px=px, frame_stride=frame_stride) if is_dataset else open_source(source)
-    return fit_pictures(opened, output=output, settings=settings, pace=pace or {}, device=device, command=command)
+    return fit_pictures(
+        opened,
+        output=output,
+        settings=settings,
+        pace=pace or {},
+        device=device,
+        command=command,
+        start_from=start_from,
+        label=label,
+    )
 
 
 def _faces(path: str, *, px: int | None, frame_stride: int) -> "ImageSource":

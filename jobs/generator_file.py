@@ -99,12 +99,11 @@ def convert(
 
 def _origin(name: str, *, seed: int) -> tuple[str, dict[str, object]]:
     """What kind of file it is, and the file's hash."""
-    from operators.models.model_file import weights_file
-    from operators.stylegan.checkpoints.find_generator import find_generator
+    from operators.stylegan.checkpoints.find_generator import find_generator, generator_path
 
     if parse_random_name(name) is not None:
         return f"random weights, seed {seed}", {}
-    path = weights_file(name, kind="generator")
+    path = generator_path(name)
     kind = find_generator(path).kind
     with Path(path).open("rb") as file:
         return kind, {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}

@@ -18,7 +18,8 @@ OPTIONS = {
     "emotion train": {"faces", "output", "crop-margin", "set", "device", "debug", "help"},
     "encoder train": {"generator", "output", "pictures", "seed", "label", "set", "device", "debug", "help"},
     "generator fit": {
-        "source", "output", "objective", "set", "pace", "device", "px", "frame-stride", "debug", "help",
+        "source", "output", "objective", "set", "pace", "device", "from", "label", "px", "frame-stride",
+        "debug", "help",
     },
     "generator convert": {"generator", "output", "seed", "label", "licence", "debug", "help"},
     "generator info": {"generator", "grid", "truncation", "seed", "label", "format", "debug", "help"},

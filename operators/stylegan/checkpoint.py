@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from operators.models.model_file import weights_file
-from operators.stylegan.checkpoints.find_generator import find_generator
+from operators.stylegan.checkpoints.find_generator import find_generator, generator_path
 from operators.stylegan.checkpoints.found_generator import FoundGenerator
 from operators.stylegan.generator import Architecture, Generator
 from operators.stylegan.labels import with_label
@@ -39,7 +38,7 @@ def load_generator(name: str, *, seed: int = 0, label: int | None = None) -> Gen
         narrow = (_NARROW_BASE_PER_PX * random.resolution, _NARROW_MAX)
         base, largest = _PUBLISHED_WIDTHS if random.published_widths else narrow
         return random_generator(random.resolution, seed=seed, channel_base=base, channel_max=largest)
-    path = weights_file(name, kind="generator")
+    path = generator_path(name)
     found = find_generator(path)
     sizes = found.architecture | {"channels": tuple(found.architecture["channels"])}
     generator = Generator(Architecture(**sizes)).requires_grad_(False)

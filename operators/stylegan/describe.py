@@ -3,8 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from operators.models.model_file import weights_file
-from operators.stylegan.checkpoints.find_generator import find_generator
+from operators.stylegan.checkpoints.find_generator import find_generator, generator_path
 from schemas.errors import WrongUse
 from schemas.generators import W_DIM, GeneratorInfo, num_ws, parse_random_name
 
@@ -29,7 +28,7 @@ def describe_generator(name: str, *, seed: int, label: int | None = None) -> Gen
             num_ws=num_ws(random.resolution),
             w_dim=W_DIM,
         )
-    path = weights_file(name, kind="generator")
+    path = generator_path(name)
     architecture = find_generator(path).architecture
     n_labels = architecture["label_dim"]
     if label is None and n_labels:

@@ -14,7 +14,7 @@ from pipeline.read import open_dataset
 from schemas.errors import WrongUse
 from tests.runs import run_here
 
-SETTINGS = {"steps": 40, "learning_rate": 2e-3, "perceptual": "pyramid", "every": 20}
+SETTINGS = {"steps": 150, "learning_rate": 5e-3, "perceptual": "pyramid", "every": 50}
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,12 @@ from typing import Any, Literal
 import numpy as np
 
 from operators.inversion.published_encoders.sizes import PublishedSizes
-from operators.models.model_file import weights_file
-from operators.stylegan.checkpoints.find_generator import described, find_generator, read_checkpoint_file
+from operators.stylegan.checkpoints.find_generator import (
+    described,
+    find_generator,
+    generator_path,
+    read_checkpoint_file,
+)
 from operators.stylegan.checkpoints.found_generator import FoundGenerator
 from operators.stylegan.checkpoints.rosinality import rosinality_generator
 from operators.stylegan.checkpoints.stored_array import StoredArray
@@ -155,7 +159,7 @@ def is_of_another(file: PublishedFile, generator: GeneratorInfo) -> bool:
         return False
     if parse_random_name(generator.name) is not None:
         return True
-    ours, theirs = find_generator(weights_file(generator.name, kind="generator")).tensors, file.decoder.tensors
+    ours, theirs = find_generator(generator_path(generator.name)).tensors, file.decoder.tensors
     return not all(_are_alike(ours[name], theirs[name]) for name in _TELLING)
 
 

@@ -30,6 +30,19 @@ _BROKEN = (
 )
 
 
+def generator_path(name: str) -> str:
+    """The file that a user's name of a generator means: shipped, of the registry (fetched at its first use), or a path.
+
+    Raises: WrongUse as `weights_file`.
+    """
+    if Path(name).suffix and Path(name).is_file():
+        return name
+    # A machine that only trains, on files, has no library that reads the registry.
+    from operators.models.model_file import weights_file  # noqa: PLC0415
+
+    return weights_file(name, kind="generator")
+
+
 def find_generator(path: str) -> FoundGenerator:
     """Takes: a file of ours, NVIDIA's pickle (PyTorch or TensorFlow), rosinality's .pt, an encoder's .pt.
 

@@ -37,6 +37,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda.")
     parser.add_argument("--set", action="append", default=[], help="name=value of FitSettings; again for more.")
     parser.add_argument("--pace", action="append", default=[], help="name=value of FitPace.")
+    parser.add_argument("--from", dest="start_from", help="A generator that training goes on from: a name or a file.")
+    parser.add_argument("--label", type=int, help="Which class of a conditional one.")
     args = parser.parse_args(argv)
     n = os.environ.get("LOCAL_WORLD_SIZE")  # torchrun says so to each of its processes
     runner = ["python"] if n is None else ["torchrun", "--nproc-per-node", n]
@@ -49,6 +51,8 @@ def main(argv: list[str]) -> int:
             pace=_pairs(args.pace),
             device=args.device,
             command=command,
+            start_from=args.start_from,
+            label=args.label,
         )
     except LatentreelError as err:
         print(f"latentreel: {err}", file=sys.stderr)

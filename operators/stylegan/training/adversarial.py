@@ -4,6 +4,7 @@ N pictures, L style layers, Z noise width, R side in pixels.
 Sources: Karras et al. 2020, arXiv:1912.04958 (losses, lazy penalties) and arXiv:2006.06676 (augmentation, settings).
 """
 
+import copy
 import math
 from typing import Any
 
@@ -14,7 +15,8 @@ from operators.stylegan.generator import Architecture, Generator
 from operators.stylegan.training import losses
 from operators.stylegan.training.augment import augment, next_probability
 from operators.stylegan.training.average import Average
-from operators.stylegan.training.objective import GRID, adam, mixed, pictures
+from operators.stylegan.training.loaded_start import LoadedStart
+from operators.stylegan.training.objective import GRID, adam, images_seen, mixed, pictures
 from operators.stylegan.training.packed_images import PackedImages, Shuffled
 from operators.stylegan.training.ranks import Ranks
 from operators.stylegan.training.settings import FitSettings
@@ -35,19 +37,30 @@ class Adversarial:
     )
     z_meaning = "standard normal noise"
 
-    def __init__(self, images: PackedImages, settings: FitSettings, ranks: Ranks) -> None:
-        self.images, self.settings, self.ranks = images, settings, ranks
-        channels = settings.channels(images.resolution)
-        architecture = Architecture(
-            resolution=images.resolution,
-            channels=channels,
-            z_dim=settings.z_dim,
-            w_dim=settings.w_dim,
-            mapping_layers=settings.mapping_layers,
-        )
-        generator = new_generator(architecture, seed=settings.seed, noise=settings.noise)
+    def __init__(
+        self, images: PackedImages, settings: FitSettings, ranks: Ranks, start: LoadedStart | None = None
+    ) -> None:
+        self.images, self.settings, self.ranks, self._is_fresh = images, settings, ranks, start is None
+        if start is None:
+            channels = settings.channels(images.resolution)
+            architecture = Architecture(
+                resolution=images.resolution,
+                channels=channels,
+                z_dim=settings.z_dim,
+                w_dim=settings.w_dim,
+                mapping_layers=settings.mapping_layers,
+            )
+            generator = new_generator(architecture, seed=settings.seed, noise=settings.noise)
+        else:
+            generator = start.new_generator()
+            channels = generator.architecture.channels
         self.generator: Generator = generator.to(ranks.device).to(memory_format=torch.channels_last)
-        discriminator = new_discriminator(channels, seed=settings.seed)
+        # Against a generator that draws well one that knows nothing would pull it apart before it has learnt to see.
+        self._alone = settings.discriminator_first if start is not None and start.discriminator is None else 0
+        if start is not None and start.discriminator is not None:
+            discriminator = copy.deepcopy(start.discriminator)
+        else:
+            discriminator = new_discriminator(channels, seed=settings.seed)
         self.discriminator = discriminator.to(ranks.device).to(memory_format=torch.channels_last)
         self.average = Average(self.generator)
         share = settings.path_every / (settings.path_every + 1) if settings.path_weight else 1.0
@@ -69,15 +82,16 @@ class Adversarial:
 
     def step(self, step: int) -> dict[str, Tensor]:
         """One step of each network, and the penalties whose turn it is."""
-        found = {"loss_g": self._fool()}
-        if self.settings.path_weight and step % self.settings.path_every == 0:
+        learns = step >= self._alone
+        found = {"loss_g": self._fool(learns=learns)}
+        if learns and self.settings.path_weight and step % self.settings.path_every == 0:
             found |= self._even_paths()
         index_N = self._order(step, batch=self.settings.batch, rank=self.ranks.rank, ranks=self.ranks.count)
         real_N3RR = self.images.batch(index_N, self.ranks.device)
         found |= self._tell(real_N3RR)
         if step % self.settings.r1_every == 0:
             found["r1"] = self._flatten_slope(real_N3RR)
-        self.average.follow(self.settings.average_decay((step + 1) * self.settings.batch))
+        self.average.follow(self.settings.average_decay(images_seen(self.settings, step, fresh=self._is_fresh)))
         if (step + 1) % _AUGMENT_EVERY == 0:
             self._adapt()
         return found | {"augment_p": torch.tensor(self.augment_p)}
@@ -93,13 +107,14 @@ class Adversarial:
         w_NLD = torch.where(first[:, :, None], w_NLD, other_NLD)
         return self.generator.synthesis(w_NLD, noise="random" if self.settings.noise else "none"), w_NLD
 
-    def _fool(self) -> Tensor:
+    def _fool(self, *, learns: bool) -> Tensor:
         self.discriminator.requires_grad_(False)
-        with mixed(self.settings.precision, self.ranks.device):
+        with torch.set_grad_enabled(learns), mixed(self.settings.precision, self.ranks.device):
             fake_N3RR, _ = self._fake(self._n)
             score_N = self.discriminator(augment(fake_N3RR, self.augment_p))
         loss = losses.fool_loss(score_N)
-        self._descend(loss, self.generator, self.generator_adam)
+        if learns:
+            self._descend(loss, self.generator, self.generator_adam)
         self.discriminator.requires_grad_(True)
         return loss.detach()
 

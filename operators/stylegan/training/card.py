@@ -31,6 +31,7 @@ def card_text(
     data: str,
     command: str,
     z: str,
+    start: str,
     seconds: float,
     device: torch.device,
     log: list[dict[str, float]],
@@ -46,6 +47,7 @@ def card_text(
         "",
         f"- Objective: {_OBJECTIVES[settings['objective']]}.",
         f"- Pictures: {data}.",
+        f"- Started from: {start}.",
         f"- z: {z}.",
         f"- Trained for {n_steps} steps of {settings['batch']} pictures in {seconds:.0f} s on {machine}, "
         f"torch {torch.__version__}, {settings['precision']}.",

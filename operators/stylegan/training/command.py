@@ -26,11 +26,22 @@ def fit_pictures(
     pace: Mapping[str, Any],
     device: str = "auto",
     command: str = "",
+    start_from: str | None = None,
+    label: int | None = None,
 ) -> int:
     """Trains into the folder `output`, or goes on there. Gives the exit code 0; what fails is raised.
 
-    Raises: WrongUse, BadInput, Interrupted.
+    Takes: `start_from`: a generator that training goes on from, in place of random weights; `label` of a conditional
+    one. Raises: WrongUse, BadInput, Interrupted.
     """
+    if start_from is None and label is not None:
+        raise WrongUse(f"--label {label} says which class of a generator --from goes on; give that generator too")
+    start = None
+    if start_from is not None:
+        # Reads files of others, which asks for more libraries than training does.
+        from operators.stylegan.training.load_start import load_start  # noqa: PLC0415
+
+        start = load_start(start_from, label=label, settings=settings)
     built, watched = named(FitSettings, settings), named(FitPace, pace)  # before pictures are read for minutes
     folder = Path(output)
     if folder.exists() and not folder.is_dir():
@@ -42,7 +53,7 @@ def fit_pictures(
             pack(source, folder)
         ranks.wait()
         images = pack(source, folder)
-        path = fit_generator(images, built, folder=folder, pace=watched, ranks=ranks, command=command)
+        path = fit_generator(images, built, folder=folder, pace=watched, ranks=ranks, command=command, start=start)
     finally:
         if ranks.count > 1:
             dist.destroy_process_group()

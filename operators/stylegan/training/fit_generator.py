@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -22,11 +22,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from operators.stylegan.generator import Generator
 from operators.stylegan.training.adversarial import Adversarial
 from operators.stylegan.training.card import write_card
 from operators.stylegan.training.checkpointing import Checkpoint, read_checkpoint
 from operators.stylegan.training.fit_log import Means, Table, draw_curves, read_table
 from operators.stylegan.training.frechet import RandomFeatures, frechet_distance
+from operators.stylegan.training.loaded_start import SIZES, LoadedStart, require_same_size
 from operators.stylegan.training.objective import GRID, Objective, pictures, resolved
 from operators.stylegan.training.packed_images import PackedImages
 from operators.stylegan.training.pictures import write_grid
@@ -36,7 +38,7 @@ from operators.stylegan.training.settings import FitPace, FitSettings
 from schemas.errors import Interrupted, WrongUse
 
 WEIGHTS, CARD = "generator.safetensors", "model-card.md"
-_OBJECTIVES: dict[str, Callable[[PackedImages, FitSettings, Ranks], Objective]] = {
+_OBJECTIVES: dict[str, Callable[[PackedImages, FitSettings, Ranks, LoadedStart | None], Objective]] = {
     "adversarial": Adversarial,
     "reconstruction": Reconstruction,
 }
@@ -54,6 +56,7 @@ class _Run:
     ranks: Ranks
     objective: Objective
     identity: dict[str, Any]
+    start: LoadedStart | None = None
     step: int = 0
     seconds_before: float = 0.0
     started: float = field(default_factory=time.monotonic)
@@ -79,21 +82,26 @@ def fit_generator(
     pace: FitPace | None = None,
     ranks: Ranks | None = None,
     command: str = "",
+    start: LoadedStart | None = None,
 ) -> Path:
     """Trains, or goes on where a killed run left off, and writes the weights.
 
-    Takes: `command`: how it was called, for the card. Gives: the path of the weights.
+    Takes: `command`: how it was called, for the card; `start`: what a new run goes on from, in the place of random
+    weights; a killed one needs it again. Gives: the path of the weights.
     Raises: WrongUse for settings that differ from the run in the folder (named), that do not fit into memory, or
     whose losses leave the numbers; Interrupted at SIGTERM, after a checkpoint.
     Not promised: after a resume on another machine, or with another number of threads, the same bits.
     """
     ranks, pace = ranks or Ranks(), pace or FitPace()
     _check(images, settings, ranks)
+    if start is not None:
+        require_same_size(start, images)
+        settings = replace(settings, noise=start.has_noise)
     folder.mkdir(parents=True, exist_ok=True)
     with _enough_memory(images, settings):
-        identity = _identity(images, settings, ranks)
+        identity = _identity(images, settings, ranks, start)
         found = read_checkpoint(folder, identity, ranks.device)
-        objective = _OBJECTIVES[settings.objective](images, settings, ranks)
+        objective = _OBJECTIVES[settings.objective](images, settings, ranks, start)
         run = _Run(
             images=images,
             settings=settings,
@@ -102,6 +110,7 @@ def fit_generator(
             ranks=ranks,
             objective=objective,
             identity=identity,
+            start=start,
         )
         if found is not None:
             objective.load(found.state)
@@ -118,10 +127,11 @@ def _check(images: PackedImages, settings: FitSettings, ranks: Ranks) -> None:
         raise WrongUse(f"{images.what}: one picture is no set; give at least two, better thousands")
 
 
-def _identity(images: PackedImages, settings: FitSettings, ranks: Ranks) -> dict[str, Any]:
+def _identity(images: PackedImages, settings: FitSettings, ranks: Ranks, start: LoadedStart | None) -> dict[str, Any]:
     """What a checkpoint may be continued with, and nothing else."""
     precision = resolved(settings.precision, ranks.device)
-    return asdict(settings) | {"precision": precision, "pictures": images.digest(), "processes": ranks.count}
+    found = asdict(settings) | {"precision": precision, "pictures": images.digest(), "processes": ranks.count}
+    return found if start is None else found | {"from": start.content_id}
 
 
 def _train(run: _Run) -> None:
@@ -211,7 +221,8 @@ def _finish(run: _Run, command: str) -> Path:
     write_card(
         run.folder / CARD,
         name=run.folder.resolve().name,
-        settings=asdict(run.settings) | {"precision": run.identity["precision"], "z_dim": generator.z_dim},
+        settings=_settings_shown(run, generator),
+        start="random weights" if run.start is None else run.start.in_words,
         sizes={
             "resolution": generator.resolution,
             "num_ws": generator.num_ws,
@@ -230,6 +241,11 @@ def _finish(run: _Run, command: str) -> Path:
     )
     _say(run, f"weights: {path} ({path.stat().st_size / 1e6:.1f} MB)")
     return path
+
+
+def _settings_shown(run: _Run, generator: Generator) -> dict[str, Any]:
+    shown = asdict(run.settings) | {"precision": run.identity["precision"], "z_dim": generator.z_dim}
+    return shown if run.start is None else {name: value for name, value in shown.items() if name not in SIZES}
 
 
 def _say(run: _Run, text: str) -> None:

@@ -13,6 +13,7 @@ from operators.stylegan.generator import Generator
 from operators.stylegan.training.average import Average
 from operators.stylegan.training.settings import FitSettings, Precision
 
+_MANY = 10**15  # pictures
 GRID = 8  # an 8 x 8 grid: enough faces to see both how good and how alike they are
 
 
@@ -57,6 +58,11 @@ def adam(generator: Generator, settings: FitSettings, *, beta1: float, beta2: fl
     synthesis = [p for p in generator.synthesis.parameters() if p.requires_grad]
     groups = [{"params": list(generator.mapping.parameters()), "lr": mapping_rate}, {"params": synthesis, "lr": rate}]
     return torch.optim.Adam(groups, betas=(beta1**share, beta2**share), eps=1e-8, fused=True)
+
+
+def images_seen(settings: FitSettings, step: int, *, fresh: bool) -> int:
+    """For `average_decay`. A run that starts from a trained generator has an average that is worth keeping."""
+    return (step + 1) * settings.batch if fresh else _MANY
 
 
 def resolved(precision: Precision, device: torch.device) -> Precision:

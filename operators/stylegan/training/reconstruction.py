@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from operators.stylegan.generator import Architecture
 from operators.stylegan.training.average import Average
+from operators.stylegan.training.loaded_start import LoadedStart, nearest_z
 from operators.stylegan.training.losses import multiscale_loss
-from operators.stylegan.training.objective import GRID, adam, mixed, pictures
+from operators.stylegan.training.objective import GRID, adam, images_seen, mixed, pictures
 from operators.stylegan.training.packed_images import PackedImages, Shuffled
 from operators.stylegan.training.ranks import Ranks
 from operators.stylegan.training.settings import FitSettings
@@ -37,16 +38,20 @@ class Reconstruction:
 
     columns: tuple[str, ...] = ("loss", "psnr")
 
-    def __init__(self, images: PackedImages, settings: FitSettings, ranks: Ranks) -> None:
-        self.images, self.settings, self.ranks = images, settings, ranks
+    def __init__(
+        self, images: PackedImages, settings: FitSettings, ranks: Ranks, start: LoadedStart | None = None
+    ) -> None:
+        self.images, self.settings, self.ranks, self._is_fresh = images, settings, ranks, start is None
         self.z_learnt: nn.Embedding | None = None
         self.z_meaning = "learnt, one per picture"
-        n_held, z_dim = 0, settings.z_dim
+        n_held, z_dim = 0, settings.z_dim if start is None else start.generator.z_dim
         if images.latents_NZ is None:
             if ranks.count > 1:
                 raise WrongUse("reconstruction without latents.npy runs in one process; start it without torchrun")
-            source = torch.Generator().manual_seed(settings.seed)
-            table_NZ = torch.randn(len(images), z_dim, generator=source)
+            if start is None:
+                table_NZ = torch.randn(len(images), z_dim, generator=torch.Generator().manual_seed(settings.seed))
+            else:
+                table_NZ = nearest_z(start.generator, images, seed=settings.seed, device=torch.device("cpu"))
             self.z_learnt = nn.Embedding(len(images), z_dim, sparse=True, _weight=table_NZ).to(ranks.device)
             self.z_adam = torch.optim.SparseAdam(self.z_learnt.parameters(), lr=settings.z_rate)
         else:
@@ -54,14 +59,17 @@ class Reconstruction:
             n_held, z_dim = min(settings.held_out, len(images) // 10), images.latents_NZ.shape[1]
             self._z_NZ = torch.from_numpy(standardised(images.latents_NZ)).to(ranks.device)
         self._n_train = len(images) - n_held
-        architecture = Architecture(
-            resolution=images.resolution,
-            channels=settings.channels(images.resolution),
-            z_dim=z_dim,
-            w_dim=settings.w_dim,
-            mapping_layers=settings.mapping_layers,
-        )
-        generator = new_generator(architecture, seed=settings.seed, noise=settings.noise)
+        if start is None:
+            architecture = Architecture(
+                resolution=images.resolution,
+                channels=settings.channels(images.resolution),
+                z_dim=z_dim,
+                w_dim=settings.w_dim,
+                mapping_layers=settings.mapping_layers,
+            )
+            generator = new_generator(architecture, seed=settings.seed, noise=settings.noise)
+        else:
+            generator = start.new_generator()
         self.generator = generator.to(ranks.device).to(memory_format=torch.channels_last)
         self.average = Average(self.generator)
         self.adam = adam(self.generator, settings, beta1=_BETA1, beta2=_BETA2, share=1.0)
@@ -91,7 +99,7 @@ class Reconstruction:
         self.adam.step()
         if self.z_learnt is not None:
             self.z_adam.step()  # type: ignore[no-untyped-call]
-        self.average.follow(self.settings.average_decay((step + 1) * self.settings.batch))
+        self.average.follow(self.settings.average_decay(images_seen(self.settings, step, fresh=self._is_fresh)))
         return {"loss": loss.detach(), "psnr": psnr(x_N3RR.detach(), target_N3RR)}
 
     def state(self) -> dict[str, Any]:

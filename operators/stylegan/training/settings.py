@@ -23,7 +23,7 @@ _MAPPING_RATE = {"adversarial": 0.01, "reconstruction": 1.0}
 _RANGES = (
     (1, math.inf, "batch channel_base channel_max z_dim w_dim mapping_layers r1_every path_every augment_images"),
     (0, math.inf, "seed steps learning_rate mapping_rate average_images r1_gamma path_weight edge_weight z_rate"),
-    (0, math.inf, "held_out"),
+    (0, math.inf, "held_out discriminator_first"),
     (0, 1, "mixing augment_target average_ramp"),
 )
 
@@ -61,6 +61,10 @@ class FitSettings:
     mixing: float = 0.9  # adversarial. Share of pictures from two styles, published: rows of W+ become independent
     augment_target: float = 0.6  # adversarial. Wanted mean sign of D on reals, published; 0: no augmentation
     augment_images: int = 500_000  # in which its probability may go from 0 to 1, published
+
+    # adversarial, from a generator without its discriminator. Steps in which a new one learns alone: 250 of 32 pictures
+    # are an epoch of 8000, after which it tells the two apart.
+    discriminator_first: int = 250
 
     edge_weight: float = 1.0  # reconstruction. Price of edges: 0 costs 0.5 dB; 3 gains 0.4 dB and loses colours
     z_rate: float = 0.08  # reconstruction without latents.npy. Of z, seen once an epoch; 0.02 costs 0.6 dB
