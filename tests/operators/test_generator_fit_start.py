@@ -47,7 +47,8 @@ def _one_thread():
 
 
 def pictures() -> PackedImages:
-    return discs(with_latents=False)
+    found: PackedImages = discs(with_latents=False)
+    return found
 
 
 def start_of(folder: Path, *, discriminator: bool = False) -> LoadedStart:
