@@ -43,7 +43,8 @@ def info(
         raise WrongUse(f"--format {form}: there is none of that name; give table or json")
     kind, digest = _origin(name, seed=seed)
     generator = load_generator(name, seed=seed, label=label)
-    facts: dict[str, object] = {"generator": name, "kind": kind, **digest, **generator_facts(generator)}
+    facts: dict[str, object] = {"generator": name, "kind": kind, **digest, "licence": _licence(name, kind)}
+    facts |= generator_facts(generator)
     if grid is not None:
         _draw(generator, Path(grid), seed=seed, truncation_psi=truncation_psi)
         facts["grid"] = grid
@@ -70,7 +71,6 @@ def convert(
     Takes: `label` of a conditional generator, of which the file then knows that class only; `licence`, for the card;
     `command`: as it was typed. Raises: WrongUse.
     """
-    from operators.models.model_file import meant_by
     from operators.stylegan.checkpoint import load_generator, save_generator
     from operators.stylegan.facts import generator_facts
     from operators.training.write_file import write_file
@@ -86,9 +86,7 @@ def convert(
     save_generator(generator, output)
     _draw(generator, path.with_suffix(".png"), seed=seed, truncation_psi=0.7)
     facts = {"made from": f"{Path(source).name}, {kind}", **digest, "label": "none" if label is None else label}
-    published = meant_by(source)
-    said = published.licence if published is not None else _LICENCES.get(kind, _UNKNOWN)
-    facts |= {"licence": licence or said, **generator_facts(generator)}
+    facts |= {"licence": licence or _licence(source, kind), **generator_facts(generator)}
     lines = [f"# {path.stem}", "", "A StyleGAN2 generator, converted; every weight is that of the source.", ""]
     lines += ["```", command, "```", "", "| | |", "| --- | --- |", *(f"| {k} | {v} |" for k, v in facts.items()), ""]
     write_file(path.with_suffix(".md"), "\n".join(lines).encode())
@@ -107,6 +105,16 @@ def _origin(name: str, *, seed: int) -> tuple[str, dict[str, object]]:
     kind = find_generator(path).kind
     with Path(path).open("rb") as file:
         return kind, {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _licence(name: str, kind: str) -> str:
+    from operators.models.model_file import meant_by
+    from schemas.embedded import EMBEDDED
+
+    if name in EMBEDDED or parse_random_name(name) is not None:
+        return "that of latentreel"
+    published = meant_by(name)
+    return published.licence if published is not None else _LICENCES.get(kind, _UNKNOWN)
 
 
 def _draw(generator: "Generator", path: Path, *, seed: int, truncation_psi: float) -> None:

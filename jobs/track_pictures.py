@@ -76,9 +76,9 @@ class TrackPictures:
 
     def reconstructions(self, faces: pa.Table) -> NDArray[np.uint8]:
         """(N, R, R, 3) of rows with the columns `w` and `noise`, all at once."""
-        flat = _flat(faces, "w").reshape(-1, self._generator.num_ws, self._generator.w_dim)
-        noise_NP = None if faces["noise"].null_count else _flat(faces, "noise").reshape(len(flat), -1)
-        return self.generated(flat, noise_NP)
+        w_NLD = flat(faces, "w").reshape(-1, self._generator.num_ws, self._generator.w_dim)
+        noise_NP = None if faces["noise"].null_count else flat(faces, "noise").reshape(len(w_NLD), -1)
+        return self.generated(w_NLD, noise_NP)
 
     @torch.inference_mode()
     def generated(self, w_NLD: NDArray[np.float32], noise_NP: NDArray[np.float32] | None = None) -> NDArray[np.uint8]:
@@ -103,7 +103,8 @@ def _other(dataset: Dataset, name: str, *, seed: int) -> Generator:
     return generator
 
 
-def _flat(rows: pa.Table, column: str) -> NDArray[np.float32]:
+def flat(rows: pa.Table, column: str) -> NDArray[np.float32]:
+    """All numbers of a column of lists, one after the other."""
     return np.concatenate([chunk.flatten().to_numpy() for chunk in rows[column].chunks]).astype(np.float32)
 
 

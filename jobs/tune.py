@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.render import find_track
-from jobs.track_pictures import TrackPictures, faces, inverted_film
+from jobs.track_pictures import TrackPictures, faces, flat, inverted_film
 from operators.inversion.pivotal_tuning import (
     GENERATOR_FILE,
     STRIP_FILE,
@@ -99,9 +99,9 @@ def _latents(
     noise: list[NDArray[np.float32]] = []
     generator = pictures.generator
     for rows in _rows(dataset, track):
-        w.append(_flat(rows["w"]).reshape(-1, generator.num_ws, generator.w_dim))
+        w.append(flat(rows, "w").reshape(-1, generator.num_ws, generator.w_dim))
         if not rows["noise"].null_count:
-            noise.append(_flat(rows["noise"]).reshape(rows.num_rows, -1))
+            noise.append(flat(rows, "noise").reshape(rows.num_rows, -1))
     return np.concatenate(w), np.concatenate(noise) if noise else None
 
 
@@ -111,10 +111,6 @@ def _rows(dataset: Dataset, track: dict[str, Any]) -> Iterator[Any]:
         rows = faces(dataset, track["track_id"], f"frame_index >= {first} and frame_index < {first + ROWS_AT_ONCE}")
         if rows.num_rows:
             yield rows
-
-
-def _flat(column: Any) -> NDArray[np.float32]:
-    return np.concatenate([chunk.flatten().to_numpy() for chunk in column.chunks]).astype(np.float32)
 
 
 def _crops(dataset: Dataset, track: dict[str, Any], pictures: TrackPictures) -> Iterator[tuple[str, NDArray[np.uint8]]]:

@@ -27,6 +27,8 @@ _ROWS = 2**21  # numbers of a product that are summed at once: 8 MB, which the c
 def is_pixel_bound(x_NIHW: Tensor, weight_OIKK: Tensor, *, n_pixels: int) -> bool:
     """Whether the layer is one for this module; `n_pixels`: of its result."""
     is_plain = x_NIHW.device.type == "cpu" and x_NIHW.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    # A compiler joins the passes of the plain form, and cannot look into this one.
+    is_plain = is_plain and not torch.compiler.is_compiling()
     return is_plain and n_pixels >= _PIXELS_PER_WEIGHT * weight_OIKK[:, 0].numel()
 
 

@@ -10,11 +10,8 @@ dnnlib/tflib/network.py and training/networks_stylegan2.py; rosinality/stylegan2
 import pickle
 import re
 import sys
-import types
 from argparse import Namespace
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ from torch import Tensor, nn
 
 from operators.stylegan.generator import Generator
 from operators.stylegan.training.discriminator import Discriminator
+from tests.reference.named_modules import easy_dict, named_modules
 
 FILTER_44 = torch.outer(torch.tensor([1.0, 3, 3, 1]), torch.tensor([1.0, 3, 3, 1])) / 64
 
@@ -49,8 +47,8 @@ def write_nvidia(
     Takes: `change`: tensors and attributes by their names, as `synthesis.b8.conv0.up`, put in place of those written;
     None removes one.
     """
-    with _modules("torch_utils.persistence", "dnnlib.util"):
-        contents: dict[str, Any] = {"training_set_kwargs": _easy_dict(path="films.zip"), "augment_pipe": None}
+    with named_modules("torch_utils.persistence", "dnnlib.util"):
+        contents: dict[str, Any] = {"training_set_kwargs": easy_dict(path="films.zip"), "augment_pipe": None}
         if generator is not None:
             tree = _tree(_nvidia_names(generator), change or {})
             clamp = generator.architecture.clamp
@@ -80,7 +78,7 @@ def write_tensorflow(
     for name, value in (change or {}).items():
         part = mapping if name.startswith("Dense") else synthesis
         part[name] = value
-    with _modules("dnnlib.tflib.network"):
+    with named_modules("dnnlib.tflib.network"):
         parts = {"mapping": mapping, "synthesis": synthesis}
         components = {
             name: _tensorflow_network(name, variables, {}, version, source, {}) for name, variables in parts.items()
@@ -273,35 +271,3 @@ def _rosinality_modulated(name: str, layer: Any) -> dict[str, Tensor]:
         f"{name}.conv.modulation.weight": layer.affine.weight,
         f"{name}.conv.modulation.bias": layer.affine.bias,
     }
-
-
-@contextmanager
-def _modules(*names: str) -> Iterator[None]:
-    """Modules that pickle finds the named things in, for as long as it writes."""
-    added = {}
-    for name in names:
-        for i in range(1, len(name.split(".")) + 1):
-            part = ".".join(name.split(".")[:i])
-            added[part] = types.ModuleType(part)
-    for module, name in (
-        ("torch_utils.persistence", "_reconstruct_persistent_obj"),
-        ("dnnlib.util", "EasyDict"),
-        ("dnnlib.tflib.network", "Network"),
-    ):
-        if module in added:
-            bases: tuple[type, ...] = (dict,) if name == "EasyDict" else ()
-            setattr(added[module], name, type(name, bases, {"__module__": module, "__qualname__": name}))
-    before = {name: sys.modules.get(name) for name in added}
-    sys.modules.update(added)
-    try:
-        yield
-    finally:
-        for name, module_before in before.items():
-            if module_before is None:
-                del sys.modules[name]
-            else:
-                sys.modules[name] = module_before
-
-
-def _easy_dict(**items: Any) -> Any:
-    return sys.modules["dnnlib.util"].EasyDict(items)

@@ -131,7 +131,10 @@ def _identity(images: PackedImages, settings: FitSettings, ranks: Ranks, start: 
     """What a checkpoint may be continued with, and nothing else."""
     precision = resolved(settings.precision, ranks.device)
     found = asdict(settings) | {"precision": precision, "pictures": images.digest(), "processes": ranks.count}
-    return found if start is None else found | {"from": start.content_id}
+    if start is None:
+        del found["discriminator_first"]  # it has no say, and runs that were begun before it was there go on
+        return found
+    return found | {"from": start.content_id}
 
 
 def _train(run: _Run) -> None:
