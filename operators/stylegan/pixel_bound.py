@@ -26,15 +26,19 @@ _ROWS = 2**21  # numbers of a product that are summed at once: 8 MB, which the c
 
 def is_pixel_bound(x_NIHW: Tensor, weight_OIKK: Tensor, *, n_pixels: int) -> bool:
     """Whether the layer is one for this module; `n_pixels`: of its result."""
-    is_plain = x_NIHW.device.type == "cpu" and x_NIHW.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    # A compiler joins the passes of the plain form, and cannot look into this one.
-    is_plain = is_plain and not torch.compiler.is_compiling()
-    return is_plain and n_pixels >= _PIXELS_PER_WEIGHT * weight_OIKK[:, 0].numel()
+    return _is_plain(x_NIHW) and n_pixels >= _PIXELS_PER_WEIGHT * weight_OIKK[:, 0].numel()
 
 
 def is_channels_last(x_NIHW: Tensor) -> bool:
-    """Whether a layer here made it."""
-    return x_NIHW.is_contiguous(memory_format=torch.channels_last) and not x_NIHW.is_contiguous()
+    """Whether features lie as a layer here leaves them, and can be coloured here too."""
+    lies_so = x_NIHW.is_contiguous(memory_format=torch.channels_last) and not x_NIHW.is_contiguous()
+    return lies_so and _is_plain(x_NIHW)
+
+
+def _is_plain(x_NIHW: Tensor) -> bool:
+    if torch.compiler.is_compiling():  # it joins the passes of the plain form, and cannot look into this one
+        return False
+    return x_NIHW.device.type == "cpu" and x_NIHW.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
 
 
 class PixelBoundConv(torch.autograd.Function):

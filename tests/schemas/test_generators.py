@@ -71,7 +71,7 @@ def test_a_file_is_its_stem_and_hash_and_the_seed_changes_nothing(tmp_path: Path
         pytest.param("random-100", ("100 px", "32, 64"), id="resolution_that_none_has"),
         pytest.param("random-1024000", ("1024000 px",), id="resolution_too_large"),
         pytest.param("ffhq", ("no such name", "random-64"), id="unknown_name"),
-        pytest.param("ffhq.pkl", ("no such file", ".pkl"), id="pickle"),
+        pytest.param("my-ffhq.pkl", ("no such file", ".pkl"), id="pickle"),
         pytest.param("absent.safetensors", ("no such file",), id="missing_file"),
     ],
 )
